@@ -1,0 +1,26 @@
+"""Small types shared by the layers; importing this module imports no framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BlockKind = Literal["double", "single"]
+Stage = Literal["fine", "rough", "box"]
+
+
+@dataclass(frozen=True)
+class BlockSpec:
+    """One transformer block as a backbone describes it.
+
+    `linears` maps the attribute path inside the block to each attention and feed-forward linear,
+    rectangular ones included; modulation and embedding layers are not listed.
+    """
+
+    name: str
+    module: nn.Module
+    kind: BlockKind
+    linears: dict[str, nn.Linear] = field(default_factory=dict)
