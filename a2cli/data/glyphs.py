@@ -1,0 +1,53 @@
+"""Colour-emoji glyphs as cut-outs: an installed bitmap font is a library of clean subjects."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from a2cli.errors import DataError
+
+_FONT_NAMES = ("NotoColorEmoji.ttf", "NotoColorEmoji-Regular.ttf")
+_FONT_FOLDERS = (
+    "/usr/share/fonts",
+    "/usr/local/share/fonts",
+    "/Library/Fonts",
+    "~/Library/Fonts",
+    "~/.fonts",
+    "~/.local/share/fonts",
+)
+_BITMAP_PX = 109  # the one size the font's colour bitmaps come in
+
+
+@lru_cache(maxsize=1)
+def find_emoji_font() -> Path:
+    """Locate an installed colour-emoji bitmap font.
+
+    Raises `DataError` with the package to install when there is none.
+    """
+    for folder in _FONT_FOLDERS:
+        root = Path(folder).expanduser()
+        for name in _FONT_NAMES:
+            if found := sorted(root.rglob(name)) if root.is_dir() else []:
+                return found[0]
+    raise DataError("no colour-emoji font is installed", hint="install fonts-noto-color-emoji, or give --font FILE")
+
+
+@lru_cache(maxsize=2048)
+def load_glyph(name: str, font: Path | None = None) -> np.ndarray:
+    """Render one glyph by its Unicode name, cut to its own bounds.
+
+    Returns (h, w, 4) uint8 RGBA, straight alpha. Raises `DataError` when the font lacks the glyph.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    face = ImageFont.truetype(str(font or find_emoji_font()), _BITMAP_PX)
+    canvas = Image.new("RGBA", (2 * _BITMAP_PX, 2 * _BITMAP_PX))
+    ImageDraw.Draw(canvas).text((20, 20), unicodedata.lookup(name), font=face, embedded_color=True)
+    box = canvas.getchannel("A").getbbox()
+    if box is None:
+        raise DataError(f"the emoji font has no glyph '{name}'")
+    return np.asarray(canvas.crop(box))
