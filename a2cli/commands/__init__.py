@@ -1,0 +1,1 @@
+"""One file a sub-command: parse, build the config, call the engine, report."""

@@ -1,0 +1,222 @@
+"""Options and arguments, declared once and shared by the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Argument, Option
+
+INPUTS, OUTPUT, MODEL, RUN, LATER = "Inputs", "Output", "Model", "Running", "Not built yet"
+
+# Inputs
+Sources = Annotated[
+    list[str] | None,
+    Argument(metavar="SOURCE", help="Photo to edit, or - for stdin.", show_default=False),
+]
+Ref = Annotated[
+    str, Option("--ref", metavar="FILE", help="Photo of the object to put in.", rich_help_panel=INPUTS)
+]
+Mask = Annotated[
+    str | None,
+    Option(
+        "--mask",
+        metavar="MASK",
+        help="What to replace: grey or binary image (white = edit), RGBA whose transparent hole = edit, "
+        "scribble on transparency, or box:x0,y0,x1,y1.",
+        rich_help_panel=INPUTS,
+    ),
+]
+RefMask = Annotated[
+    str | None,
+    Option(
+        "--ref-mask",
+        metavar="MASK",
+        help="Where the object is in --ref; without it the object is cut out automatically.",
+        rich_help_panel=INPUTS,
+    ),
+]
+Prompt = Annotated[
+    str, Option("--prompt", metavar="TEXT", help="What to put in, in words.", rich_help_panel=INPUTS)
+]
+FitMask = Annotated[
+    bool,
+    Option(
+        "--fit-mask",
+        metavar="",
+        help="Resize a mask of the source's aspect ratio to its size.",
+        rich_help_panel=INPUTS,
+    ),
+]
+MaxPixels = Annotated[
+    int,
+    Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        help="Refuse pictures with more pixels than this.",
+        rich_help_panel=INPUTS,
+    ),
+]
+
+# Output
+Out = Annotated[
+    str | None,
+    Option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        help="File, folder, or - for PNG on a pipe. Default: NAME.a2.png beside the source.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+SaveRegion = Annotated[
+    str | None,
+    Option(
+        "--save-region",
+        metavar="FILE",
+        help="Also save the region that may have changed, as a mask.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+NumImages = Annotated[
+    int,
+    Option(
+        "-n",
+        "--num-images",
+        min=1,
+        metavar="N",
+        help="How many results to make of one source.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Json = Annotated[
+    bool,
+    Option(
+        "--json",
+        metavar="",
+        help="One JSON object a line instead of one path a line.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+NoMetadata = Annotated[
+    bool,
+    Option(
+        "--no-metadata", metavar="", help="Leave the recipe out of the output file.", rich_help_panel=OUTPUT
+    ),
+]
+Feather = Annotated[
+    float,
+    Option(
+        "--feather",
+        min=0.0,
+        metavar="PX",
+        help="Width of the soft border around the mask; beyond it every pixel stays as it was.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+# Model
+Backbone = Annotated[
+    str,
+    Option(
+        "--backbone",
+        metavar="NAME",
+        help="Which backbone to use; `a2 backbones` lists them.",
+        rich_help_panel=MODEL,
+    ),
+]
+Model = Annotated[
+    str | None,
+    Option(
+        "--model",
+        metavar="PATH|ID",
+        help="Model folder or hub id in place of the backbone's own.",
+        rich_help_panel=MODEL,
+    ),
+]
+Adapter = Annotated[
+    str | None,
+    Option(
+        "--adapter",
+        metavar="DIR",
+        help="Adapter folder, or `none` for the bare backbone. Default: the one beside the model.",
+        rich_help_panel=MODEL,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    Option(
+        "--steps", min=1, metavar="N", help="Denoising steps. Default: the backbone's.", rich_help_panel=MODEL
+    ),
+]
+Guidance = Annotated[
+    float | None,
+    Option(
+        "--guidance",
+        min=0.0,
+        metavar="G",
+        help="Guidance scale. Default: the backbone's.",
+        rich_help_panel=MODEL,
+    ),
+]
+Seed = Annotated[int, Option("--seed", min=0, metavar="N", help="Same seed, same bytes.")]
+
+# Running
+Device = Annotated[
+    str, Option("--device", metavar="DEV", help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=RUN)
+]
+Dtype = Annotated[
+    str, Option("--dtype", metavar="TYPE", help="auto, float32, bfloat16 or float16.", rich_help_panel=RUN)
+]
+DryRun = Annotated[
+    bool,
+    Option(
+        "--dry-run",
+        metavar="",
+        help="Check and resolve everything, load and write nothing.",
+        rich_help_panel=RUN,
+    ),
+]
+Quiet = Annotated[
+    bool, Option("-q", "--quiet", metavar="", help="No progress, no warnings.", rich_help_panel=RUN)
+]
+
+# Declared by the contract, without code behind them yet
+Manifest = Annotated[
+    str | None,
+    Option("--manifest", metavar="JSONL", help="Many edits, one JSON object a line.", rich_help_panel=LATER),
+]
+SkipExisting = Annotated[
+    bool, Option("--skip-existing", metavar="", help="Leave outputs that exist.", rich_help_panel=LATER)
+]
+Workers = Annotated[
+    int | None,
+    Option("--workers", min=1, metavar="N", help="Processes for many edits.", rich_help_panel=LATER),
+]
+Engine = Annotated[
+    str, Option("--engine", metavar="local|ray", help="Where many edits run.", rich_help_panel=LATER)
+]
+Vram = Annotated[
+    str | None, Option("--vram", metavar="SIZE", help="Fit into this much GPU memory.", rich_help_panel=LATER)
+]
+Offload = Annotated[
+    str | None, Option("--offload", metavar="HOW", help="Keep weights off the GPU.", rich_help_panel=LATER)
+]
+Quantize = Annotated[
+    str | None,
+    Option("--quantize", metavar="TYPE", help="Load weights in fewer bits.", rich_help_panel=LATER),
+]
+AllowUrls = Annotated[
+    bool, Option("--allow-urls", metavar="", help="Accept http(s) inputs.", rich_help_panel=LATER)
+]
+
+# Shared by train and dataset
+ConfigFile = Annotated[str, Option("--config", metavar="FILE", help="YAML file with the settings.")]
+Overrides = Annotated[
+    list[str] | None,
+    Argument(
+        metavar="KEY=VALUE",
+        help="Settings changed for this run, such as steps=100 or model.width=64.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,1 @@
+"""Settings: frozen dataclasses with their checks, read from YAML and `key=value` overrides."""

@@ -1,0 +1,115 @@
+"""The settings of `a2 edit`: everything of its command line, checked where it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from a2cli.config.suggest import get_suggestion
+from a2cli.errors import ConfigError
+
+MAX_PIXELS = 178_956_970
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+SOURCE_WAYS = (
+    "give a SOURCE file; or pipe the photo in (a2 edit - ...); or let --mask be the photo itself "
+    "with the region rubbed out to transparency"
+)
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class EditConfig:
+    """One `a2 edit` command line.
+
+    `sources` is empty when stdin or the mask holds the photo, and `"-"` is stdin. `steps` and `guidance`
+    None mean the backbone's own; `model` and `adapter` None mean those the backbone ships with, `adapter`
+    "none" the bare backbone. `feather` is in source pixels. ConfigError when the settings contradict.
+    """
+
+    sources: tuple[str, ...]
+    ref: str
+    mask: str | None = None
+    ref_mask: str | None = None
+    prompt: str = ""
+    out: str | None = None
+    save_region: str | None = None
+    num_images: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    backbone: str = "nano"
+    model: str | None = None
+    adapter: str | None = None
+    device: str = "auto"
+    dtype: Dtype = "auto"
+    feather: float = 8.0
+    fit_mask: bool = False
+    max_pixels: int = MAX_PIXELS
+    metadata: bool = True
+    json: bool = False
+    quiet: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        inputs = [*self.sources, self.ref, *(name for name in (self.mask, self.ref_mask) if name is not None)]
+        for name in inputs:
+            if not name:
+                raise ConfigError("an input has an empty name")
+            if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
+                raise ConfigError(f"{name}: addresses are not read", hint="download the picture first")
+        if inputs.count("-") > 1:
+            raise ConfigError("only one input can come from stdin")
+        for output in (self.out, self.save_region):
+            if output == "":
+                raise ConfigError("an output has an empty name")
+        if self.save_region == "-":
+            raise ConfigError("--save-region needs a file name")
+        if self.out == "-" and (self.json or self.num_images > 1):
+            raise ConfigError(
+                "-o - writes one PNG and nothing else", hint="leave out --json and --num-images"
+            )
+        for option, value, low in (
+            ("--num-images", self.num_images, 1),
+            ("--steps", self.steps, 1),
+            ("--guidance", self.guidance, 0),
+            ("--seed", self.seed, 0),
+            ("--feather", self.feather, 0),
+            ("--max-pixels", self.max_pixels, 1),
+        ):
+            if value is not None and not low <= value < 2**63:
+                raise ConfigError(f"{option} is {value}, must be {low} or more")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            hint = get_suggestion(self.device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+            raise ConfigError(f"--device {self.device!r} is unknown", hint=hint)
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"--dtype {self.dtype!r} is unknown", hint=get_suggestion(self.dtype, DTYPES))
+
+
+def has_piped_stdin() -> bool:
+    """Whether stdin is a pipe, a socket or a redirected file, not a terminal or /dev/null."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def check_source_form(config: EditConfig) -> None:
+    """ConfigError for what names no photo, and for the forms that have no code behind them yet."""
+    if len(config.sources) > 1:
+        raise ConfigError("editing more than one SOURCE is not built yet")
+    for name in (*config.sources, *([config.mask] if config.mask else [])):
+        if Path(name).is_dir():
+            raise ConfigError(f"{name}: editing a folder is not built yet")
+        if re.search(r"[*?\[]", name) and not os.path.lexists(name):
+            raise ConfigError(f"{name}: no such file, and patterns are not built yet")
+    if config.mask is None:
+        if config.sources or has_piped_stdin():
+            raise ConfigError("finding the region from the prompt is not built yet", hint="give --mask")
+        raise ConfigError("no photo to edit", hint=SOURCE_WAYS)

@@ -1,0 +1,1 @@
+"""Machinery that joins the concepts: editing, training, evaluation."""

@@ -1,0 +1,1 @@
+"""What a training run can optimise: the autoencoder, or the editor (base and experts)."""

@@ -1,0 +1,68 @@
+"""Optimizers, learning-rate schedule and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from a2cli.engine.train_config import OptimizerConfig
+
+
+def get_lr_scale(step: int, total: int, config: OptimizerConfig) -> float:
+    """Learning rate at a step as a share of `lr`: linear warm-up, then cosine down to `final`."""
+    if step < config.warmup:
+        return (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, total - config.warmup)
+    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def build_optimizers(
+    named: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig
+) -> list[torch.optim.Optimizer]:
+    """Make the optimizers of a run.
+
+    With `muon`, matrices inside blocks go to Muon (updates scaled to AdamW's size, so one `lr` serves both)
+    and all else to AdamW without decay.
+    """
+    named = list(named)
+    hidden = [p for name, p in named if config.name == "muon" and p.ndim == 2 and "blocks." in name]
+    chosen = {id(p) for p in hidden}
+    rest = [p for _, p in named if id(p) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = []
+    if rest:
+        decay = 0.0 if hidden else config.weight_decay
+        optimizers.append(torch.optim.AdamW(rest, lr=config.lr, betas=config.betas, weight_decay=decay))
+    if hidden:
+        optimizers.append(
+            torch.optim.Muon(hidden, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+        )
+    return optimizers
+
+
+class Ema:
+    """Exponential moving average of parameters, warmed up so that early noise is forgotten."""
+
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], decay: float) -> None:
+        self.decay = decay
+        self.parameters = dict(named)
+        self.shadow = {name: p.detach().clone().float() for name, p in self.parameters.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move the average towards the current weights."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        names = list(self.shadow)
+        torch._foreach_lerp_(
+            [self.shadow[n] for n in names], [self.parameters[n].detach().float() for n in names], 1 - decay
+        )
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange weights and average; twice is the identity."""
+        for name, parameter in self.parameters.items():
+            current = parameter.detach().clone()
+            parameter.copy_(self.shadow[name])
+            self.shadow[name].copy_(current)

@@ -1,0 +1,173 @@
+"""One edit: prepare, context pass, target passes, decode, paste back. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from a2cli.backbones.base import Backbone
+from a2cli.backbones.registry import load_backbone_class
+from a2cli.context.passes import Condition, TwoPass, repeat_condition
+from a2cli.engine.prepare import prepare_edit, to_picture, to_pixels
+from a2cli.errors import BackboneError
+from a2cli.flow import get_resolution_mu, get_sigmas, sample_euler
+from a2cli.flow.samplers import Callback
+from a2cli.images.cutout import Cutout
+from a2cli.images.geometry import paste_back
+
+ADAPTERS = Path(__file__).resolve().parent.parent / "assets"
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """How an edit is sampled; None means the backbone's own default."""
+
+    prompt: str = ""
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int = 0
+    num_images: int = 1
+
+
+class EditPipeline:
+    """A backbone, perhaps with an adapter, ready to edit photos."""
+
+    def __init__(self, backbone: Backbone, *, experts: Any = None, adapter_hash: str = "") -> None:
+        self.backbone = backbone
+        self.experts = experts
+        self.adapter_hash = adapter_hash
+        self.two_pass = TwoPass(backbone.transformer, guidance=backbone.traits.guidance, experts=experts)
+
+    @classmethod
+    def load(
+        cls,
+        backbone: str = "nano",
+        *,
+        model: str | None = None,
+        adapter: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> EditPipeline:
+        """Load a backbone by name and an adapter folder.
+
+        `adapter` None takes the one shipped with the embedded model when that model is used; "none" takes
+        none. Raises `BackboneError` or `CheckpointError`.
+        """
+        device = get_device(device)
+        dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
+        loaded: Backbone = load_backbone_class(backbone).load(model, device=device, dtype=dtype)
+        if adapter is None:
+            shipped = ADAPTERS / f"{backbone}-mot"
+            adapter = str(shipped) if model is None and shipped.is_dir() else "none"
+        if adapter == "none":
+            return cls(loaded)
+        from a2cli.backbones.loading import hash_weights
+        from a2cli.mot import load_adapter
+
+        experts, _ = load_adapter(
+            loaded.transformer,
+            loaded.get_blocks(),
+            adapter,
+            base_hash=loaded.base_hash,
+            dtype=getattr(torch, dtype),
+        )
+        return cls(loaded, experts=experts, adapter_hash=hash_weights(Path(adapter)))
+
+    @torch.no_grad()
+    def generate(
+        self,
+        photo: np.ndarray,
+        mask: np.ndarray,
+        subject: Cutout,
+        options: EditOptions | None = None,
+        *,
+        callback: Callback | None = None,
+    ) -> list[np.ndarray]:
+        """Put the subject under the mask.
+
+        `photo` (H, W, 3) uint8, `mask` (H, W) in [0, 1]. Returns `num_images` pictures (H, W, 3) float32 in
+        [0, 255] whose crop is repainted whole: blend them by the mask, nothing outside it is kept for you.
+        Raises `DataError` for an empty mask or subject, `BackboneError` when the model yields NaN.
+        """
+        options = options or EditOptions()
+        traits = self.backbone.traits
+        prepared = prepare_edit(
+            photo, mask, subject, size=traits.resolution, context=traits.context, collage=traits.collage
+        )
+        device = self.backbone.device
+        condition = self.backbone.build_condition(
+            to_pixels(prepared.masked[None]).to(device),
+            torch.from_numpy(prepared.mask)[None, None].float().to(device),
+            to_pixels(prepared.reference[None]).to(device),
+            [options.prompt],
+        )
+        tokens = self.sample(condition, options, callback)
+        pictures = self.backbone.decode_tokens(tokens, condition.grid)
+        if not bool(pictures.isfinite().all()):
+            raise BackboneError("the model returned NaN", hint="try --dtype float32")
+        return [paste_back(photo.astype(np.float32), to_picture(p), prepared.crop) for p in pictures]
+
+    def sample(
+        self, condition: Condition, options: EditOptions, callback: Callback | None = None
+    ) -> torch.Tensor:
+        """Denoise the region of one condition `num_images` times: full-grid tokens (num_images, N, C)."""
+        region = condition.get_region()
+        self.two_pass.guidance = (
+            options.guidance if options.guidance is not None else self.backbone.traits.guidance
+        )
+        cache = self.two_pass.encode_context(condition).repeat(options.num_images)
+        condition = repeat_condition(condition, options.num_images)
+        noise = get_noise(condition.masked.shape[1:], options)
+        traits = self.backbone.traits
+        sigmas = get_sigmas(
+            options.steps or traits.steps,
+            shift=traits.shift,
+            mu=None if traits.shift is not None else get_resolution_mu(condition.masked.shape[1]),
+        )
+
+        def velocity(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+            return self.two_pass.predict_velocity(x, sigma, condition, cache, region)
+
+        tokens = condition.masked.clone()
+        tokens[:, region] = sample_euler(velocity, noise.to(tokens)[:, region], sigmas, callback)
+        return tokens
+
+    def edit(
+        self,
+        photo: np.ndarray,
+        mask: np.ndarray,
+        ref_rgb: np.ndarray,
+        ref_mask: np.ndarray,
+        *,
+        prompt: str = "",
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Edit arrays under a hard mask: (H, W, 3) uint8, equal to `photo` wherever `mask` is 0."""
+        options = EditOptions(prompt=prompt, steps=steps, seed=seed)
+        picture = self.generate(photo, mask, Cutout(ref_rgb, ref_mask.astype(np.float32)), options)[0]
+        weight = mask.astype(np.float32)[..., None]
+        return np.round(photo * (1 - weight) + picture * weight).astype(np.uint8)
+
+
+def get_noise(shape: torch.Size, options: EditOptions) -> torch.Tensor:
+    """Draw (num_images, N, C) noise on the CPU; image i depends on the seed and i alone."""
+    return torch.stack(
+        [
+            torch.randn(shape, generator=torch.Generator().manual_seed(options.seed * 1_000_003 + i))
+            for i in range(options.num_images)
+        ]
+    )
+
+
+def get_device(device: str) -> str:
+    """Resolve "auto" to the best device there is; raises `BackboneError` for one there is not."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise BackboneError("no CUDA device is available", hint="use --device cpu")
+    return device

@@ -1,0 +1,70 @@
+"""From a photo, a mask and a reference to the square pictures a backbone sees: one way, training and editing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from a2cli.images.align import place_reference
+from a2cli.images.cutout import Cutout, crop_to_subject
+from a2cli.images.geometry import Crop, crop_image, crop_mask, get_zoom_crop
+
+HOLE = 128  # grey of a hole nothing fills: 0 in [-1, 1], as FLUX.1 Fill has it
+MASKED = 0.05  # a working pixel counts as masked from this share on, so that thin strokes survive shrinking
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One edit at working size.
+
+    `source`, `masked`, `reference` (S, S, 3) uint8; `mask` (S, S) bool; `placed` (S, S) float32, the placed
+    reference's cover inside the hole; `crop` where the square lies in the photo.
+    """
+
+    crop: Crop
+    source: np.ndarray
+    masked: np.ndarray
+    mask: np.ndarray
+    reference: np.ndarray
+    placed: np.ndarray
+
+
+def prepare_edit(
+    photo: np.ndarray,
+    mask: np.ndarray,
+    subject: Cutout,
+    *,
+    size: int,
+    context: float = 1.5,
+    collage: bool = True,
+) -> Prepared:
+    """Zoom to the mask and lay out what is known.
+
+    `photo` (H, W, 3) uint8, `mask` (H, W) in [0, 1], `subject` the cut-out reference, `size` the working side in
+    px. With `collage` the hole holds the reference turned and fitted to the mask, else plain grey. Raises
+    `DataError` for an empty mask or subject.
+    """
+    crop = get_zoom_crop(mask, size=size, context=context)
+    source = crop_image(photo, crop)
+    hole = crop_mask(mask, crop) > MASKED
+    reference, _ = crop_to_subject(subject, size=size)
+    masked, placed = source.copy(), np.zeros(hole.shape, np.float32)
+    masked[hole] = HOLE
+    if collage:
+        colours, cover = place_reference(subject.rgb, subject.mask, hole)
+        placed = cover * hole
+        weight = placed[..., None]
+        masked = np.round(masked * (1 - weight) + colours * weight).astype(np.uint8)
+    return Prepared(crop, source, masked, hole, reference, placed)
+
+
+def to_pixels(pictures: np.ndarray) -> torch.Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_picture(pixels: torch.Tensor) -> np.ndarray:
+    """(3, H, W) in [-1, 1] -> (H, W, 3) float32 in [0, 255]."""
+    return ((pixels.float().clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).cpu().numpy()

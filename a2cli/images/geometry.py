@@ -1,0 +1,212 @@
+"""Where a working square lies in a photo, and how its pixels travel there and back.
+
+One copy of the arithmetic: synthesis, training and editing all come through here. Pure functions of arrays,
+no file and no model. A box is (x0, y0, x1, y1), half open; sizes are (height, width).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from a2cli.errors import DataError
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of a photo, in source pixels, and the size it is worked on at.
+
+    `top`, `left` may be negative and the square may reach past the far borders; `side` >= 1, `out` >= 1.
+    """
+
+    top: int
+    left: int
+    side: int
+    out: int
+
+    def __post_init__(self) -> None:
+        if self.side < 1 or self.out < 1:
+            raise DataError(f"a crop needs a positive side and working size, got {self.side} and {self.out}")
+
+    @property
+    def scale(self) -> float:
+        """Working pixels per source pixel."""
+        return self.out / self.side
+
+    def get_inside(self, size: tuple[int, int]) -> Box:
+        """The part of the square that lies on a photo of `size` (H, W); empty when x1 <= x0 or y1 <= y0."""
+        height, width = size
+        return (
+            min(max(self.left, 0), width),
+            min(max(self.top, 0), height),
+            max(min(self.left + self.side, width), 0),
+            max(min(self.top + self.side, height), 0),
+        )
+
+
+def get_bounding_box(mask: np.ndarray) -> Box | None:
+    """Smallest box that holds every non-zero pixel of a (H, W) mask; None for an empty one."""
+    marked = mask > 0
+    columns = np.flatnonzero(marked.any(axis=0))
+    if columns.size == 0:
+        return None
+    rows = np.flatnonzero(marked.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def get_zoom_crop(mask: np.ndarray, *, size: int, context: float = 1.6, min_side: int = 16) -> Crop:
+    """The square to work on: `context` times the longest side of the mask's box, centred on it.
+
+    mask (H, W), bool or float, non-zero = edit. The side is at least `min_side` (a one-pixel mask still sees
+    its surroundings) and at most the photo's longest side. The square is shifted into the photo along an
+    axis where it fits, and covers the photo along one where it does not. Raises DataError for an empty mask.
+    """
+    box = get_bounding_box(mask)
+    if box is None:
+        raise DataError("the mask marks nothing, so there is no place to zoom to")
+    x0, y0, x1, y1 = box
+    height, width = mask.shape[:2]
+    side = max(math.ceil(max(x1 - x0, y1 - y0) * context), min_side, x1 - x0, y1 - y0)
+    side = min(side, max(height, width))
+    return Crop(_place_side(y0, y1, side, height), _place_side(x0, x1, side, width), side, size)
+
+
+def _place_side(start: int, stop: int, side: int, length: int) -> int:
+    """Start of a segment of `side` centred on [start, stop), moved to overlap [0, length) if it can."""
+    slack = length - side
+    wanted = (start + stop - side) // 2
+    return min(max(wanted, min(slack, 0)), max(slack, 0))
+
+
+def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """Cut the square out of (H, W) or (H, W, C <= 4) and bring it to (out, out[, C]), dtype kept.
+
+    Area averaging when shrinking, bicubic when enlarging; outside the photo its border pixels are repeated.
+    """
+    return _crop(image, crop, cv2.BORDER_REPLICATE)
+
+
+def crop_mask(mask: np.ndarray, crop: Crop) -> np.ndarray:
+    """Cut the square out of a (H, W) mask, bool or float in [0, 1] -> (out, out) float32 in [0, 1].
+
+    Outside the photo nothing is marked.
+    """
+    return np.clip(_crop(mask.astype(np.float32), crop, cv2.BORDER_CONSTANT), 0.0, 1.0)
+
+
+def _crop(image: np.ndarray, crop: Crop, border: int) -> np.ndarray:
+    x0, y0, x1, y1 = crop.get_inside((image.shape[0], image.shape[1]))
+    if x1 <= x0 or y1 <= y0:
+        raise DataError("the crop lies wholly outside the photo")
+    inside = image[y0:y1, x0:x1]
+    before = (y0 - crop.top, x0 - crop.left)
+    after = (crop.top + crop.side - y1, crop.left + crop.side - x1)
+    # One axis after the other, the longer first: a 1 x 60,000 photo never becomes 60,000 x 60,000.
+    for axis in (0, 1) if inside.shape[0] >= inside.shape[1] else (1, 0):
+        if before[axis] or after[axis]:
+            pad = [before[0], after[0], 0, 0] if axis == 0 else [0, 0, before[1], after[1]]
+            top, bottom, left, right = pad
+            padded = cv2.copyMakeBorder(inside, top, bottom, left, right, border, value=0)
+            inside = padded.reshape(padded.shape[:2] + image.shape[2:])
+            shape = list(inside.shape[:2])
+            shape[axis] = crop.out
+            inside = resize(inside, (shape[0], shape[1]))
+    return resize(inside, (crop.out, crop.out))
+
+
+def paste_back(image: np.ndarray, patch: np.ndarray, crop: Crop) -> np.ndarray:
+    """A copy of `image` in which the crop's place shows `patch`; everything else is untouched.
+
+    image (H, W[, C]); patch (h, w[, C]), any size, same channels. The result has the dtype of `image`: a
+    float patch is rounded and clipped for an integer image. Parts of the square outside the photo are
+    dropped.
+    """
+    result = image.copy()
+    x0, y0, x1, y1 = crop.get_inside((image.shape[0], image.shape[1]))
+    if x1 <= x0 or y1 <= y0:
+        return result
+    starts, stops = (y0 - crop.top, x0 - crop.left), (y1 - crop.top, x1 - crop.left)
+    resized = patch
+    # The axis of which less is kept comes first, for the same reason as in _crop.
+    for axis in (0, 1) if y1 - y0 <= x1 - x0 else (1, 0):
+        shape = list(resized.shape[:2])
+        shape[axis] = crop.side
+        window = slice(starts[axis], stops[axis])
+        resized = resize(resized, (shape[0], shape[1]))
+        resized = resized[window] if axis == 0 else resized[:, window]
+    if np.issubdtype(image.dtype, np.integer) and not np.issubdtype(resized.dtype, np.integer):
+        top = np.iinfo(image.dtype).max
+        resized = np.clip(np.rint(resized), 0, top)
+    result[y0:y1, x0:x1] = resized.astype(image.dtype)
+    return result
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W) or (H, W, C <= 4) to `size` (H, W): area averaging to shrink, bicubic to enlarge.
+
+    uint8, uint16 or float32, dtype kept. Bicubic overshoots a little in float images.
+    """
+    height, width = size
+    old_height, old_width = image.shape[:2]
+    if (height, width) == (old_height, old_width):
+        return np.ascontiguousarray(image)
+    if (height < old_height) != (width < old_width) and height != old_height and width != old_width:
+        image = resize(
+            image, (min(height, old_height), min(width, old_width))
+        )  # shrink one axis, then enlarge
+        return resize(image, size)
+    shrinking = height < old_height or width < old_width
+    method = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    resized = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=method)
+    return resized.reshape((height, width, *image.shape[2:]))
+
+
+def resize_subject(rgb: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Resize a cut-out without its ground bleeding in.
+
+    rgb (H, W, 3) uint8 and mask (H, W) -> float32 in [0, 255] and in [0, 1].
+    Colours are averaged with the mask as their weight; where the mask is 0 the colour is 0.
+    """
+    weight = mask.astype(np.float32)
+    layers = np.dstack([rgb.astype(np.float32) * weight[..., None], weight])
+    return unmultiply(resize(layers, size))
+
+
+def unmultiply(layers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W, 4) colour x mask and mask -> colour (H, W, 3) in [0, 255] and mask (H, W) in [0, 1], float32."""
+    weight = np.clip(layers[..., 3], 0.0, 1.0)
+    solid = weight > 1.0 / 512.0
+    colour = layers[..., :3] / np.where(solid, weight, 1.0)[..., None]
+    colour = np.clip(colour, 0.0, 255.0) * solid[..., None]
+    return colour.astype(np.float32), (weight * solid).astype(np.float32)
+
+
+def get_blend_weight(mask: np.ndarray, feather: float) -> np.ndarray:
+    """How much of the edit shows: (H, W) float32, 1 under the mask, exactly 0 from `feather` px on.
+
+    mask (H, W), bool or float in [0, 1]; feather >= 0 in pixels, measured from the nearest fully marked pixel
+    (value 1), smoothstep in between. A soft mask keeps its own softness: the weight is never below the mask.
+    """
+    if feather < 0:
+        raise DataError(f"the feather must not be negative, got {feather}")
+    weight = np.clip(mask.astype(np.float32), 0.0, 1.0)
+    core = weight >= 1.0
+    box = get_bounding_box(core)
+    if feather == 0 or box is None:
+        return weight
+    reach = math.ceil(feather)
+    window = (
+        slice(max(box[1] - reach, 0), box[3] + reach),
+        slice(max(box[0] - reach, 0), box[2] + reach),
+    )
+    outside = np.logical_not(core[window]).astype(np.uint8)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    nearness = np.clip(1.0 - distance / feather, 0.0, 1.0)
+    falling = nearness * nearness * (3.0 - 2.0 * nearness)
+    weight[window] = np.maximum(weight[window], falling)
+    return weight

@@ -1,0 +1,162 @@
+"""Put an edit into a photo and save it: untouched samples keep every bit, files appear whole or never."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from a2cli.errors import DataError
+from a2cli.images.colour import from_srgb
+from a2cli.images.encode import FORMAT_SUFFIXES, encode_photo
+from a2cli.images.geometry import get_bounding_box
+from a2cli.images.photo import Photo, show_name
+
+
+def compose(photo: Photo, edited_rgb: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The photo's native samples with the edit blended in by `weight`; a new array like `photo.native`.
+
+    edited_rgb (H, W, 3) sRGB, uint8 or float32 in [0, 255]; weight (H, W) in [0, 1]. Where the weight is 0
+    every sample, alpha included, is the source's own bit. Elsewhere the edit is brought into the photo's own
+    colour space, and alpha rises to opaque with the weight (colours are blended premultiplied, so what lay
+    hidden under a transparent hole does not shine through). Raises DataError for wrong sizes and for NaN.
+    """
+    if edited_rgb.shape != (*photo.size, 3) or weight.shape != photo.size:
+        raise DataError(
+            f"{show_name(photo.name)}: an edit of {edited_rgb.shape[:2]} under a weight of {weight.shape} "
+            f"does not fit a photo of {photo.size}"
+        )
+    result = photo.native.copy()
+    box = get_bounding_box(weight)
+    if box is None:
+        return result
+    window = (slice(box[1], box[3]), slice(box[0], box[2]))
+    amount = np.clip(weight[window].astype(np.float32), 0.0, 1.0)[..., None]
+    edited = edited_rgb[window]
+    if not (np.isfinite(amount).all() and np.isfinite(edited[amount[..., 0] > 0]).all()):
+        raise DataError(f"{show_name(photo.name)}: the edit holds values that are not numbers")
+    edited = np.nan_to_num(edited.astype(np.float32))
+
+    layout = photo.layout
+    source = photo.native[window].astype(np.float32)
+    source = source.reshape((*source.shape[:2], -1))
+    colour = from_srgb(edited, photo.mode, photo.icc_profile)
+    if layout.alpha:
+        cover = source[..., -1:] / layout.top
+        new_cover = cover * (1.0 - amount) + amount
+        kept = cover * (1.0 - amount) / np.maximum(new_cover, 1e-6)
+        mixed = np.concatenate(
+            [source[..., :-1] * kept + colour * (1.0 - kept), new_cover * layout.top], axis=-1
+        )
+    else:
+        mixed = source * (1.0 - amount) + colour * amount
+    mixed = np.clip(np.rint(mixed), 0, layout.top).astype(photo.native.dtype)
+    touched = amount[..., 0] > 0
+    result[window][touched] = mixed.reshape(photo.native[window].shape)[touched]
+    return result
+
+
+def save_photo(
+    photo: Photo,
+    native: np.ndarray,
+    target: str | Path | IO[bytes],
+    *,
+    format: str | None = None,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Save samples laid out as `native`, with the photo's mode, profile, EXIF and alpha if the format can.
+
+    target: a path, replaced in one step, or a binary file object. format: Pillow's name; default: by the
+    path's suffix, else the photo's own. metadata: text stored in the file (PNG: one text chunk a key; all
+    but BMP and GIF: XMP that also declares the picture as composed with a trained model). What a format
+    cannot hold is described in `encode_photo`. Raises DataError; a target that existed is then untouched,
+    nothing is left over.
+    """
+    if format is None:
+        suffix = Path(target).suffix.lower() if isinstance(target, (str, Path)) else ""
+        format = FORMAT_SUFFIXES.get(suffix, get_output_format(photo) if not suffix else "")
+        if not format:
+            raise DataError(
+                f"{show_name(str(target))}: cannot save as {suffix}", hint="use " + ", ".join(FORMAT_SUFFIXES)
+            )
+    data = encode_photo(photo, native, format, metadata)
+    if isinstance(target, (str, Path)):
+        write_bytes(data, target)
+    else:
+        target.write(data)
+
+
+def encode_png(photo: Photo, native: np.ndarray, *, metadata: dict[str, str] | None = None) -> bytes:
+    """The PNG file as bytes, for a pipe; arguments as for `save_photo`."""
+    return encode_photo(photo, native, "PNG", metadata)
+
+
+def get_output_format(photo: Photo) -> str:
+    """The format an edit is best saved in: the photo's own, but PNG for GIF (256 colours are too few)."""
+    return "PNG" if photo.format == "GIF" else photo.format
+
+
+def build_photo(rgb: np.ndarray, *, alpha: np.ndarray | None = None, name: str = "picture") -> Photo:
+    """A Photo from arrays, (H, W, 3) uint8 and perhaps (H, W) uint8, as if read from a plain sRGB PNG."""
+    native = rgb if alpha is None else np.dstack([rgb, alpha])
+    mode = "RGB" if alpha is None else "RGBA"
+    return Photo(rgb, alpha, native, mode, "PNG", name, mode)
+
+
+def save_image(rgb: np.ndarray, path: str | Path, *, metadata: dict[str, str] | None = None) -> None:
+    """Save (H, W, 3) uint8 sRGB to a path, format by suffix, in one step."""
+    save_photo(build_photo(rgb, name=str(path)), rgb, path, metadata=metadata)
+
+
+def save_mask(mask: np.ndarray, path: str | Path) -> None:
+    """Save a (H, W) mask, bool or float in [0, 1], as a grey PNG: 0 -> black, 1 -> white."""
+    grey = np.rint(np.clip(mask.astype(np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
+    photo = Photo(np.repeat(grey[..., None], 3, axis=2), None, grey, "L", "PNG", str(path), "L")
+    write_bytes(encode_photo(photo, grey, "PNG", None), path)
+
+
+def write_bytes(data: bytes, path: str | Path) -> None:
+    """Write a file that is the old one or the new one at every moment, also after kill -9 or a full disk.
+
+    Written beside the target, synced, renamed over it; the mode bits of a file that is replaced are kept.
+    Raises DataError naming the path and the cause.
+    """
+    path = Path(path)
+    beside = path.parent / f".a2-{secrets.token_hex(8)}.tmp"  # short: the name itself may be 255 bytes long
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.exists():
+                os.chmod(beside, stat.S_IMODE(path.stat().st_mode))
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise DataError(
+            f"{show_name(str(path))}: cannot be written: {cause}", hint="check the folder and the free space"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renaming itself durable, where the system lets a folder be synced."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems refuse; the file itself is synced
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Masks: read, change, roughen, anneal. 1 or True = edit."""
