@@ -59,6 +59,8 @@ def _require(holds: bool, otherwise: str) -> None:
 def _check_traits(backbone: Any) -> None:
     _require(isinstance(backbone, Backbone), "a member of the Backbone protocol is missing")
     _require(isinstance(backbone.name, str) and bool(backbone.name), "name must be a word")
+    _require(isinstance(backbone.base_hash, str) and bool(backbone.base_hash), "base_hash must be a digest")
+    _require(isinstance(backbone.device, torch.device), "device must be a torch.device")
     traits = backbone.traits
     _require(isinstance(traits, Traits), "traits must be a Traits")
     _require(traits.token_px > 0 and traits.resolution > 0, "token_px and resolution must be positive")

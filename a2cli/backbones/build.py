@@ -43,8 +43,9 @@ def _split_pixels_(conv: nn.Conv2d) -> None:
 def build_transformer(options: Mapping[str, Any]) -> nn.Module:
     """Make a `FluxTransformer2DModel` initialised to train from scratch.
 
-    Xavier linears; modulation and output layers zero (adaLN-Zero; Peebles and Xie 2023, section 3.2), so every
-    block starts as the identity.
+    Xavier linears; modulation layers zero (adaLN-Zero; Peebles and Xie 2023, section 3.2), so every block starts
+    as the identity. Embedding and output start so that the velocity points from the noisy tokens away from the
+    hole-filled picture, x_t - masked: at full noise the first guess is what lies in the hole.
     """
     from diffusers import FluxTransformer2DModel
 
@@ -54,9 +55,24 @@ def build_transformer(options: Mapping[str, Any]) -> nn.Module:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-            if name.endswith(".linear") or name == "proj_out":  # norm*.linear hold the modulation
+            if name.endswith(".linear"):  # norm*.linear hold the modulation
                 nn.init.zeros_(module.weight)
+    _point_at_filling_(model)
     return model
+
+
+@torch.no_grad()
+def _point_at_filling_(model: Any) -> None:
+    channels = model.config.out_channels
+    width = model.x_embedder.out_features
+    if model.x_embedder.in_features < 2 * channels or width < channels:
+        return
+    identity = torch.eye(channels)
+    model.x_embedder.weight[:channels] = 0
+    model.x_embedder.weight[:channels, :channels] = identity
+    model.x_embedder.weight[:channels, channels : 2 * channels] = -identity
+    model.proj_out.weight.zero_()
+    model.proj_out.weight[:, :channels] = identity
 
 
 def build_text_encoder(options: Mapping[str, Any]) -> nn.Module:

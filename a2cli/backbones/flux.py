@@ -154,7 +154,7 @@ class NanoBackbone(FluxFillBackbone):
     name = "nano"
     default_model = str(NANO_FOLDER)
     traits = Traits(resolution=128, collage=True, steps=20, guidance=1.0, shift=1.0)
-    max_text_tokens = 24
+    max_text_tokens = 20
 
     @classmethod
     def get_loaders(cls, folder: Path) -> dict[str, Loader]:

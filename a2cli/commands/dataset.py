@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from a2cli.commands import options as o
 from a2cli.commands.console import not_built, open_console
+from a2cli.errors import ConfigError
 
-Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="YAML file with the settings.")]
 Paths = Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Data sets.", show_default=False)]
 
 app = typer.Typer(help="Make, check and look at training pairs.", no_args_is_help=True)
 
 
 @app.command()
-def synth(config: Config = None, overrides: o.Overrides = None, quiet: o.Quiet = False) -> None:
+def synth(
+    out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
+    number: Annotated[int, typer.Option("--number", "-n", metavar="N", help="How many pairs.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of every pair.")] = 0,
+    split: Annotated[str, typer.Option("--split", metavar="train|test", help="Which subjects.")] = "train",
+    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the pictures.")] = 256,
+    photos: Annotated[str | None, typer.Option("--photos", metavar="DIR", help="More photographs.")] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="W", help="Processes.")] = 1,
+    quiet: o.Quiet = False,
+) -> None:
     """Make pairs: emoji glyphs and cut-outs of photographs, each under two poses and lights."""
-    from a2cli.config.load import apply_overrides, build, load_yaml
-
-    settings = apply_overrides(load_yaml(config) if config else {}, overrides or ())
-    from a2cli.data.synth import SynthConfig, run_synth
+    if split not in ("train", "test"):
+        raise ConfigError(f"--split {split!r} is unknown", hint="train or test")
+    from a2cli.data.folder import write_synthesised
+    from a2cli.data.synth import SynthConfig
 
     with open_console(quiet=quiet) as console:
-        folder = run_synth(build(SynthConfig, settings, where=config or "settings"))
-        if folder is not None:
-            console.result(folder)
+
+        def show(done: int, total: int) -> None:
+            console.progress("pairs", done, total)
+
+        settings = SynthConfig(size=size, photos=photos)
+        folder = write_synthesised(
+            Path(out), number, seed=seed, split=split, config=settings, workers=workers, progress=show
+        )
+        console.result(folder)
 
 
 def _add_unbuilt(name: str, does: str) -> None:

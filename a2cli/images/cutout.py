@@ -100,8 +100,12 @@ def find_by_grabcut(rgb: np.ndarray) -> np.ndarray | None:
     frame_y, frame_x = max(1, round(GRABCUT_MARGIN * rows)), max(1, round(GRABCUT_MARGIN * columns))
     if min(rows, columns) < 8:
         return None
-    labels = np.full((rows, columns), cv2.GC_BGD, dtype=np.uint8)
-    labels[frame_y:-frame_y, frame_x:-frame_x] = cv2.GC_PR_FGD
+    inner = np.zeros((rows, columns), dtype=bool)
+    inner[frame_y:-frame_y, frame_x:-frame_x] = True
+    foreign = inner & ~_is_like_border(small, ~inner)
+    if foreign.sum() < 0.02 * inner.sum():
+        foreign = inner
+    labels = np.where(foreign, cv2.GC_PR_FGD, np.where(inner, cv2.GC_PR_BGD, cv2.GC_BGD)).astype(np.uint8)
     cv2.setRNGSeed(0)
     try:
         cv2.grabCut(
@@ -117,6 +121,18 @@ def find_by_grabcut(rgb: np.ndarray) -> np.ndarray | None:
         return None
     subject = _finish((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
     return None if subject is None else np.clip(resize(subject, (height, width)), 0.0, 1.0)
+
+
+def _is_like_border(rgb: np.ndarray, border: np.ndarray) -> np.ndarray:
+    """Where a colour, or one next to it (16 levels a channel), occurs in the border: (H, W) bool."""
+    bins = rgb >> 4
+    seen = np.zeros((18, 18, 18), dtype=bool)  # one bin of room around
+    at = bins[border].astype(np.intp) + 1
+    seen[at[:, 0], at[:, 1], at[:, 2]] = True
+    for axis in range(3):
+        seen = seen | np.roll(seen, 1, axis) | np.roll(seen, -1, axis)
+    bins = bins.astype(np.intp) + 1
+    return seen[bins[..., 0], bins[..., 1], bins[..., 2]]
 
 
 def _finish(subject: np.ndarray) -> np.ndarray | None:

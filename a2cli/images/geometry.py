@@ -106,17 +106,17 @@ def _crop(image: np.ndarray, crop: Crop, border: int) -> np.ndarray:
     inside = image[y0:y1, x0:x1]
     before = (y0 - crop.top, x0 - crop.left)
     after = (crop.top + crop.side - y1, crop.left + crop.side - x1)
+    if not any(before + after):
+        return resize(inside, (crop.out, crop.out))
     # One axis after the other, the longer first: a 1 x 60,000 photo never becomes 60,000 x 60,000.
     for axis in (0, 1) if inside.shape[0] >= inside.shape[1] else (1, 0):
-        if before[axis] or after[axis]:
-            pad = [before[0], after[0], 0, 0] if axis == 0 else [0, 0, before[1], after[1]]
-            top, bottom, left, right = pad
-            padded = cv2.copyMakeBorder(inside, top, bottom, left, right, border, value=0)
-            inside = padded.reshape(padded.shape[:2] + image.shape[2:])
-            shape = list(inside.shape[:2])
-            shape[axis] = crop.out
-            inside = resize(inside, (shape[0], shape[1]))
-    return resize(inside, (crop.out, crop.out))
+        pad = [0, 0, 0, 0]
+        pad[2 * axis : 2 * axis + 2] = before[axis], after[axis]
+        padded = cv2.copyMakeBorder(inside, pad[0], pad[1], pad[2], pad[3], border, value=0)
+        height, width = padded.shape[:2]
+        inside = padded.reshape((height, width, *image.shape[2:]))
+        inside = resize(inside, (crop.out, width) if axis == 0 else (height, crop.out))
+    return inside
 
 
 def paste_back(image: np.ndarray, patch: np.ndarray, crop: Crop) -> np.ndarray:
@@ -179,11 +179,11 @@ def resize_subject(rgb: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> 
 
 def unmultiply(layers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(H, W, 4) colour x mask and mask -> colour (H, W, 3) in [0, 255] and mask (H, W) in [0, 1], float32."""
-    weight = np.clip(layers[..., 3], 0.0, 1.0)
-    solid = weight > 1.0 / 512.0
-    colour = layers[..., :3] / np.where(solid, weight, 1.0)[..., None]
-    colour = np.clip(colour, 0.0, 255.0) * solid[..., None]
-    return colour.astype(np.float32), (weight * solid).astype(np.float32)
+    raw = layers[..., 3]
+    solid = raw > 1.0 / 512.0
+    # Divided by the weight before it is clipped: where bicubic overshoots, colour and weight overshoot alike.
+    colour = np.clip(layers[..., :3] / np.where(solid, raw, 1.0)[..., None], 0.0, 255.0) * solid[..., None]
+    return colour.astype(np.float32), (np.clip(raw, 0.0, 1.0) * solid).astype(np.float32)
 
 
 def get_blend_weight(mask: np.ndarray, feather: float) -> np.ndarray:

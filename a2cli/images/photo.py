@@ -38,7 +38,7 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture, upright.
+    """A picture, upright. Its arrays may share memory: read them, copy them, do not write to them.
 
     rgb: (H, W, 3) uint8 in sRGB, as stored under transparent pixels (not flattened).
     alpha: (H, W) uint8, or None where the source has none.

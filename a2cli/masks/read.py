@@ -12,7 +12,7 @@ import numpy as np
 from a2cli.errors import DataError
 from a2cli.images.geometry import resize
 from a2cli.images.photo import Photo, show_name
-from a2cli.images.read import open_photo
+from a2cli.images.read import MAX_PIXELS, open_photo
 
 BOX = re.compile(r"box:", re.IGNORECASE)
 SAME_ASPECT = 0.01  # relative difference up to which --fit-mask takes two shapes for one
@@ -22,29 +22,34 @@ CLEAR, SOLID = 8, 247  # alpha at or below / at or above counts as gone / as the
 LOSSY_TOLERANCE = 32  # grey levels of noise at both ends of a lossily coded mask
 
 
-def read_mask(spec: str | Path | bytes, size: tuple[int, int], *, fit: bool = False) -> np.ndarray:
+def read_mask(
+    spec: str | Path | bytes,
+    size: tuple[int, int],
+    *,
+    fit: bool = False,
+    hole: bool = True,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """The mask of a source of `size` (H, W): float32 in [0, 1], 1 = edit, all zero if nothing is marked.
 
     spec: a path or a file's bytes, or the text "box:x0,y0,x1,y1" in source pixels (half open, clipped to the
     source). A picture is read as follows.
     - With transparency: a picture that is mostly opaque has its hole edited (1 - alpha); one that is mostly
-      transparent is a scribble, its strokes are edited (alpha), of whatever colour, unless its opaque part
-      is a photograph, then most of it was rubbed out and the hole is edited.
+      transparent is a scribble, its strokes are edited (alpha), of whatever colour, unless its opaque part is a
+      photograph, then most of it was rubbed out and the hole is edited. With `hole` unset (the mask of a
+      reference, where a cut-out shows the subject itself) what is opaque is marked, always.
     - Without: grey, white = edit, soft values kept. Two values only, black and one other (0 and 1, black and
       red): the other is edited. Other coloured pictures are refused.
-    A mask of another size is refused, never stretched, unless `fit` is set and the aspect is the same. Raises
-    DataError naming the mask, the cause and the remedy.
+    A mask of another size is refused, never stretched, unless `fit` is set and the aspect is the same.
+    max_pixels as for `open_photo`. Raises DataError naming the mask, the cause and the remedy.
     """
     if isinstance(spec, str) and BOX.match(spec):
         return read_box(spec, size)
-    photo = open_photo(spec, name="mask" if isinstance(spec, bytes) else None)
-    mask = (
-        get_hole(photo)
-        if has_hole(photo)
-        else get_strokes(photo)
-        if _is_transparent(photo)
-        else get_white(photo)
-    )
+    photo = open_photo(spec, max_pixels=max_pixels, name="mask" if isinstance(spec, bytes) else None)
+    if not _is_transparent(photo):
+        mask = get_white(photo)
+    else:
+        mask = get_hole(photo) if hole and has_hole(photo) else get_strokes(photo)
     return _match_size(mask, size, photo, fit)
 
 

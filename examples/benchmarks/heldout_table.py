@@ -35,7 +35,7 @@ PHOTOS = Path(__file__).resolve().parents[1] / "photos"
 
 def build_editor(options: argparse.Namespace) -> Editor:
     """Load the backbone once; return it as a function of one pair."""
-    from a2cli.engine.edit import EditPipeline
+    from a2cli.engine.pipeline import EditPipeline
 
     pipeline = EditPipeline.load(
         options.backbone, model=options.model, adapter=options.adapter, device=options.device

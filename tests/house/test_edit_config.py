@@ -1,0 +1,99 @@
+"""EditConfig: what a command line of `a2 edit` may say, and the forms without code yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from a2cli.config.edit import SOURCE_WAYS, EditConfig, check_source_form, has_piped_stdin
+from a2cli.config.load import build, to_dict
+from a2cli.errors import ConfigError
+
+
+def make(**changes: Any) -> EditConfig:
+    return EditConfig(**{"sources": ("photo.jpg",), "ref": "cat.png", "mask": "mask.png"} | changes)
+
+
+def test_defaults_are_frozen_and_survive_a_round_trip() -> None:
+    config = make()
+    assert (config.backbone, config.num_images, config.metadata, config.seed) == ("nano", 1, True, 0)
+    assert build(EditConfig, to_dict(config)) == config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ref": ""}, "empty name"),
+        ({"out": ""}, "empty name"),
+        ({"ref": "https://example.org/cat.png"}, "addresses are not read"),
+        ({"sources": ("file:///etc/passwd",)}, "addresses are not read"),
+        ({"sources": ("-",), "mask": "-"}, "only one input"),
+        ({"save_region": "-"}, "--save-region"),
+        ({"out": "-", "json": True}, "one PNG"),
+        ({"out": "-", "num_images": 2}, "one PNG"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"guidance": -1.0}, "--guidance"),
+        ({"guidance": float("nan")}, "--guidance"),
+        ({"feather": float("inf")}, "--feather"),
+        ({"seed": -1}, "--seed"),
+        ({"seed": 2**63}, "--seed"),
+        ({"num_images": 0}, "--num-images"),
+        ({"max_pixels": 0}, "--max-pixels"),
+        ({"device": "gpu"}, "--device 'gpu'"),
+        ({"device": "cuda:"}, "did you mean 'cuda:0'"),
+        ({"dtype": "bfloat61"}, "did you mean 'bfloat16'"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(**changes)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps"])
+def test_devices(device: str) -> None:
+    assert make(device=device).device == device
+
+
+def test_forms_without_code_say_so(tmp_path: Path) -> None:
+    for changes in (
+        {"sources": ("a.png", "b.png")},
+        {"sources": (str(tmp_path),)},
+        {"mask": str(tmp_path)},
+        {"sources": (str(tmp_path / "*.png"),)},
+        {"mask": None},
+    ):
+        with pytest.raises(ConfigError, match="not built yet"):
+            check_source_form(make(**changes))
+    odd = tmp_path / "a[1].png"
+    odd.touch()
+    check_source_form(make(sources=(str(odd),)))
+    check_source_form(make(mask="box:0,0,5,5"))
+    check_source_form(make(sources=()))
+
+
+def test_no_photo_lists_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr("sys.stdin", nothing)
+        assert not has_piped_stdin()
+        with pytest.raises(ConfigError) as error:
+            check_source_form(make(sources=(), mask=None))
+    assert SOURCE_WAYS in str(error.value)
+    assert all(word in SOURCE_WAYS for word in ("SOURCE file", "pipe", "--mask"))
+
+
+def test_piped_stdin_is_a_pipe_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(writer)
+    (tmp_path / "photo").write_bytes(b"x")
+    for stream in (os.fdopen(reader), (tmp_path / "photo").open()):
+        with stream:
+            monkeypatch.setattr("sys.stdin", stream)
+            assert has_piped_stdin()
+    monkeypatch.setattr("sys.stdin", None)
+    assert not has_piped_stdin()
