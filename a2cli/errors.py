@@ -1,10 +1,10 @@
 """Errors a2 raises on purpose; each becomes one line on stderr and an exit code.
 
-    A2Error                 1  something failed that has a known cause
-    ├── ConfigError         2  a command line, a YAML file or a manifest asks for the impossible
-    ├── DataError           2  a photo, a mask or a record cannot be used
-    ├── BackboneError       2  a model cannot be found, loaded or run
-    └── CheckpointError     2  an adapter or a checkpoint is damaged or belongs elsewhere
+A2Error                 1  something failed that has a known cause
+├── ConfigError         2  a command line, a YAML file or a manifest asks for the impossible
+├── DataError           2  a photo, a mask or a record cannot be used
+├── BackboneError       2  a model cannot be found, loaded or run
+└── CheckpointError     2  an adapter or a checkpoint is damaged or belongs elsewhere
 """
 
 from __future__ import annotations

@@ -42,10 +42,15 @@ class Traits:
 class Backbone(Protocol):
     """A diffusion transformer that fills a hole from a reference."""
 
+    api_version: int
     name: str
     traits: Traits
     transformer: Any
     base_hash: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
 
     @classmethod
     def load(cls, model: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> Backbone:

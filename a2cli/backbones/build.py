@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 
 VAE_FOLDER, TRANSFORMER_FOLDER = "vae", "transformer"
@@ -21,8 +21,8 @@ def build_vae(options: Mapping[str, Any]) -> nn.Module:
     vae = _build(AutoencoderKL, options)
     for name, module in vae.named_modules():
         if name.endswith("conv2"):  # residual branches start silent: the path between the ends is linear
-            nn.init.zeros_(module.weight)
-            nn.init.zeros_(module.bias)
+            for parameter in module.parameters():
+                nn.init.zeros_(parameter)
         elif name.endswith("conv_shortcut"):
             nn.init.orthogonal_(module.weight[:, :, 0, 0])
         elif name.endswith("downsamplers.0.conv"):
@@ -37,7 +37,8 @@ def _split_pixels_(conv: nn.Conv2d) -> None:
     nn.init.orthogonal_(block)
     conv.weight.zero_()
     conv.weight[:, :, :2, :2] = block.reshape(conv.out_channels, conv.in_channels, 2, 2)
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 def build_transformer(options: Mapping[str, Any]) -> nn.Module:
@@ -79,14 +80,14 @@ def build_text_encoder(options: Mapping[str, Any]) -> nn.Module:
     """Make a small T5 encoder for byte tokens."""
     from transformers import T5Config, T5EncoderModel
 
-    return T5EncoderModel(T5Config(**options))
+    return T5EncoderModel(_build_config(T5Config, options))
 
 
 def build_image_encoder(options: Mapping[str, Any]) -> nn.Module:
     """Make a small SigLIP vision tower."""
     from transformers import SiglipVisionConfig, SiglipVisionModel
 
-    return SiglipVisionModel(SiglipVisionConfig(**options))
+    return SiglipVisionModel(_build_config(SiglipVisionConfig, options))
 
 
 def build_image_embedder(options: Mapping[str, Any]) -> nn.Module:
@@ -94,6 +95,17 @@ def build_image_embedder(options: Mapping[str, Any]) -> nn.Module:
     from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
 
     return _build(ReduxImageEncoder, options)
+
+
+def _build_config(cls: Any, options: Mapping[str, Any]) -> Any:
+    known = cls()  # transformers keeps any key it is given, misspelt ones too
+    for key in options:
+        if not hasattr(known, key):
+            raise ConfigError(f"{cls.__name__} has no {key!r}", hint=get_suggestion(key, known.to_dict()))
+    try:
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{cls.__name__} cannot be built: {error}") from error
 
 
 def _build(cls: Any, options: Mapping[str, Any]) -> nn.Module:
@@ -121,3 +133,29 @@ def whiten_latents(vae: Any, means: torch.Tensor, covariance: torch.Tensor) -> N
     vae.post_quant_conv.bias.copy_(bias + weight @ means.double())
     vae.post_quant_conv.weight[:, :, 0, 0] = weight @ backward
     vae.register_to_config(scaling_factor=1.0, shift_factor=0.0)
+
+
+@torch.no_grad()
+def weigh_latents(vae: Any, latents: torch.Tensor, *, step: float = 0.5, floor: float = 0.05) -> torch.Tensor:
+    """Scale each latent channel by how much it moves pixels, exactly, and return the scales (C,).
+
+    `latents` (B, C, h, w) are typical ones of unit spread. A channel's scale is the RMS change of the decoded
+    picture when noise of size `step` is added to it alone, at least `floor` of the largest; the mean square of
+    all scales is 1. Errors of a generator then cost about what they cost in pixels, and channels that carry
+    nothing ask for nothing.
+    """
+    plain = vae.decode(latents).sample
+    generator = torch.Generator().manual_seed(0)
+    moves = []
+    for channel in range(latents.shape[1]):
+        moved = latents.clone()
+        moved[:, channel] += step * torch.randn(moved[:, channel].shape, generator=generator)
+        moves.append((vae.decode(moved).sample - plain).square().mean().sqrt())
+    scales = torch.stack(moves)
+    scales = scales.clamp_min(floor * float(scales.max()))
+    scales = scales / scales.square().mean().sqrt()
+    channels = scales.numel()
+    vae.quant_conv.weight[:channels] *= scales[:, None, None, None]
+    vae.quant_conv.bias[:channels] *= scales
+    vae.post_quant_conv.weight /= scales[None, :, None, None]
+    return scales

@@ -13,14 +13,16 @@ from torch.nn import functional as F
 
 from a2cli.backbones.base import API_VERSION, Traits
 from a2cli.backbones.blocks import get_blocks
-from a2cli.backbones.loading import fetch_folder, hash_weights, load_component
+from a2cli.backbones.loading import fetch_folder, hash_weights, load_component, load_tokenizer
+from a2cli.config.load import build
 from a2cli.context.layout import PATCH, get_token_mask, pack_latents, pack_mask, unpack_latents
 from a2cli.context.passes import Condition
-from a2cli.errors import BackboneError
+from a2cli.errors import BackboneError, ConfigError
 from a2cli.types import BlockSpec
 
 NANO_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "nano"
 TRAITS_FILE = "a2_traits.json"
+DTYPES = ("float32", "bfloat16", "float16")
 
 Loader = Callable[[str, torch.dtype], Any]
 
@@ -49,12 +51,14 @@ class FluxFillBackbone:
     ) -> FluxFillBackbone:
         """Load a FLUX.1 Fill folder or hub id.
 
-        `dtype` names a torch dtype. Raises `BackboneError` when a part cannot be found, `CheckpointError` when
+        `dtype` names a floating torch dtype. Raises `BackboneError` when a part cannot be found, `CheckpointError` when
         its weights are damaged.
         """
         source = model or cls.default_model
         if source is None:
             raise BackboneError(f"{cls.name} needs --model FOLDER")
+        if dtype not in DTYPES:
+            raise BackboneError(f"{dtype} is not a dtype for weights", hint=", ".join(DTYPES))
         folder = fetch_folder(source)
         components = {
             name: load(str(folder), getattr(torch, dtype)) for name, load in cls.get_loaders(folder).items()
@@ -68,23 +72,32 @@ class FluxFillBackbone:
     def get_loaders(cls, folder: Path) -> dict[str, Loader]:
         """List the parts of a model folder and how each is loaded: (folder, dtype) -> component."""
         from diffusers import AutoencoderKL, FluxTransformer2DModel
-        from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
+        from transformers import CLIPTextModel, T5EncoderModel
 
         return {
-            "transformer": lambda m, t: load_component(FluxTransformer2DModel, m, "transformer", torch_dtype=t),
+            "transformer": lambda m, t: load_component(
+                FluxTransformer2DModel, m, "transformer", torch_dtype=t
+            ),
             "vae": lambda m, t: load_component(AutoencoderKL, m, "vae", torch_dtype=t),
             "text_encoder": lambda m, t: load_component(CLIPTextModel, m, "text_encoder", dtype=t),
-            "tokenizer": lambda m, t: AutoTokenizer.from_pretrained(m, subfolder="tokenizer"),
+            "tokenizer": lambda m, t: load_tokenizer(m, "tokenizer"),
             "text_encoder_2": lambda m, t: load_component(T5EncoderModel, m, "text_encoder_2", dtype=t),
-            "tokenizer_2": lambda m, t: AutoTokenizer.from_pretrained(m, subfolder="tokenizer_2"),
+            "tokenizer_2": lambda m, t: load_tokenizer(m, "tokenizer_2"),
             **(_image_loaders() if (folder / "image_encoder").is_dir() else {}),
         }
 
     @classmethod
     def read_traits(cls, folder: Path) -> Traits:
-        """Read the folder's own traits; without a file the class's."""
+        """Read the folder's own traits; without a file the class's. Raises `BackboneError` for wrong ones."""
         path = folder / TRAITS_FILE
-        return Traits(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else cls.traits
+        if not path.is_file():
+            return cls.traits
+        try:
+            return build(Traits, json.loads(path.read_text(encoding="utf-8")), where=str(path))
+        except (ConfigError, ValueError, OSError) as error:
+            raise BackboneError(
+                str(error) if isinstance(error, ConfigError) else f"{path}: {error}"
+            ) from error
 
     @property
     def device(self) -> torch.device:
@@ -109,15 +122,18 @@ class FluxFillBackbone:
         latents = unpack_latents(tokens, grid) / self.vae.config.scaling_factor + self.vae.config.shift_factor
         return self.vae.decode(latents.to(self.vae.dtype)).sample.float().clamp(-1, 1)
 
-    def build_condition(self, masked: Tensor, mask: Tensor, reference: Tensor, prompts: list[str]) -> Condition:
+    def build_condition(
+        self, masked: Tensor, mask: Tensor, reference: Tensor, prompts: list[str]
+    ) -> Condition:
         """Encode everything known about a batch of edits; see `Backbone.build_condition`."""
         token_px = self.downscale * PATCH
         text, pooled = self.encode_text(prompts)
         if "image_encoder" in self.components:
             text = torch.cat([text, self.encode_reference(reference).to(text)], 1)
+        tokens = self.encode_pixels(masked)
         return Condition(
-            masked=self.encode_pixels(masked),
-            mask=pack_mask(mask.to(masked), self.downscale),
+            masked=tokens,
+            mask=pack_mask(mask, self.downscale).to(tokens),
             visible=~get_token_mask(mask, token_px),
             reference=self.encode_pixels(reference),
             text=text,
@@ -143,7 +159,9 @@ class FluxFillBackbone:
         """Encode the reference with SigLIP and Redux's embedder: (B, 3, h, w) in [-1, 1] -> (B, S, J)."""
         tower = self.components["image_encoder"]
         side = tower.config.image_size
-        pixels = F.interpolate(reference, (side, side), mode="bilinear", antialias=True, align_corners=False)
+        pixels = F.interpolate(
+            reference.float(), (side, side), mode="bilinear", antialias=True, align_corners=False
+        )
         states = tower(pixels.to(tower.dtype)).last_hidden_state
         return self.components["image_embedder"](states).image_embeds
 
@@ -163,7 +181,9 @@ class NanoBackbone(FluxFillBackbone):
         from transformers import ByT5Tokenizer, T5EncoderModel
 
         return {
-            "transformer": lambda m, t: load_component(FluxTransformer2DModel, m, "transformer", torch_dtype=t),
+            "transformer": lambda m, t: load_component(
+                FluxTransformer2DModel, m, "transformer", torch_dtype=t
+            ),
             "vae": lambda m, t: load_component(AutoencoderKL, m, "vae", torch_dtype=t),
             "text_encoder_2": lambda m, t: load_component(T5EncoderModel, m, "text_encoder_2", dtype=t),
             "tokenizer_2": lambda m, t: ByT5Tokenizer(),

@@ -69,8 +69,12 @@ class TwoPass:
         """
         source = torch.cat([condition.masked, condition.masked, condition.mask], -1)
         reference = torch.cat(
-            [condition.reference, condition.reference, condition.mask.new_zeros(*condition.reference.shape[:2],
-                                                                                 condition.mask.shape[-1])], -1
+            [
+                condition.reference,
+                condition.reference,
+                condition.mask.new_zeros(*condition.reference.shape[:2], condition.mask.shape[-1]),
+            ],
+            -1,
         )
         ids = get_image_ids(condition.grid, 0, source.device)
         key_mask = None
@@ -93,7 +97,9 @@ class TwoPass:
         if self.experts is not None:
             self.experts.mode = "route"
             self.experts.token_mask = key_mask
-        self._run(torch.cat([source, reference], 1), ids, condition.text, condition.pooled, 0.0, "context", cache)
+        self._run(
+            torch.cat([source, reference], 1), ids, condition.text, condition.pooled, 0.0, "context", cache
+        )
         if self.experts is not None:
             cache.routing = self.experts.routing_state()
         return cache

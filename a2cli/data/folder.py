@@ -8,11 +8,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from a2cli.data.records import Pair
 from a2cli.data.synth import SynthConfig, synthesise
-from a2cli.errors import ConfigError
+from a2cli.errors import ConfigError, DataError
 from a2cli.images.write import save_image, save_mask, write_bytes
 
 METADATA = "metadata.jsonl"
@@ -31,13 +32,16 @@ def write_synthesised(
     """Synthesise `count` pairs into a folder; the bytes do not depend on `workers`.
 
     Every picture is written whole or not at all, the metadata last. Raises `ConfigError` for a count below 1
-    and for a folder that already holds a data set.
+    and for a folder that already holds a data set, `DataError` when it cannot be written.
     """
     if count < 1:
         raise ConfigError(f"{count} pairs cannot be made", hint="-n 1 or more")
     if (folder / METADATA).exists():
         raise ConfigError(f"{folder}: already holds a data set", hint="name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
     make = partial(_write_one, folder, seed, split, config or SynthConfig())
     rows = []
     if workers <= 1:
@@ -46,6 +50,9 @@ def write_synthesised(
             if progress:
                 progress(index + 1, count)
     else:
+        cv2.setNumThreads(
+            1
+        )  # a forked process inherits OpenCV's pool without its threads, and waits for them
         with ProcessPoolExecutor(workers) as pool:
             for index, row in enumerate(pool.map(make, range(count), chunksize=8)):
                 rows.append(row)

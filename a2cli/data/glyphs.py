@@ -33,20 +33,27 @@ def find_emoji_font() -> Path:
         for name in _FONT_NAMES:
             if found := sorted(root.rglob(name)) if root.is_dir() else []:
                 return found[0]
-    raise DataError("no colour-emoji font is installed", hint="install fonts-noto-color-emoji, or give --font FILE")
+    raise DataError("no colour-emoji font is installed", hint="on Debian: fonts-noto-color-emoji")
 
 
 @lru_cache(maxsize=2048)
 def load_glyph(name: str, font: Path | None = None) -> np.ndarray:
     """Render one glyph by its Unicode name, cut to its own bounds.
 
-    Returns (h, w, 4) uint8 RGBA, straight alpha. Raises `DataError` when the font lacks the glyph.
+    Returns (h, w, 4) uint8 RGBA, straight alpha. Raises `DataError` for a name Unicode does not know, a font
+    that cannot be opened at its bitmaps' size, and a glyph the font lacks.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    face = ImageFont.truetype(str(font or find_emoji_font()), _BITMAP_PX)
+    font = font or find_emoji_font()
     canvas = Image.new("RGBA", (2 * _BITMAP_PX, 2 * _BITMAP_PX))
-    ImageDraw.Draw(canvas).text((20, 20), unicodedata.lookup(name), font=face, embedded_color=True)
+    try:
+        face, letter = ImageFont.truetype(str(font), _BITMAP_PX), unicodedata.lookup(name)
+        ImageDraw.Draw(canvas).text((20, 20), letter, font=face, embedded_color=True)
+    except KeyError as error:
+        raise DataError(f"Unicode knows no character named {name!r}") from error
+    except OSError as error:
+        raise DataError(f"{font}: cannot be used as an emoji font: {error}") from error
     box = canvas.getchannel("A").getbbox()
     if box is None:
         raise DataError(f"the emoji font has no glyph '{name}'")

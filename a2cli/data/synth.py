@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 
+from a2cli.config.suggest import get_suggestion
 from a2cli.data.glyphs import load_glyph
 from a2cli.data.photos import load_photos
 from a2cli.data.records import Pair
@@ -50,7 +51,7 @@ class SynthConfig:
                 raise ConfigError(f"{name} must lie in [0, 1]")
 
 
-@lru_cache(maxsize=None)
+@cache
 def get_split_glyphs(category: str, split: str) -> tuple[str, ...]:
     """List a category's glyph names of one split; every fifth name is held out for "test"."""
     names = get_glyph_names(category)
@@ -58,14 +59,26 @@ def get_split_glyphs(category: str, split: str) -> tuple[str, ...]:
 
 
 def synthesise(
-    index: int, *, seed: int, split: str = "train", config: SynthConfig | None = None, category: str | None = None
+    index: int,
+    *,
+    seed: int,
+    split: str = "train",
+    config: SynthConfig | None = None,
+    category: str | None = None,
 ) -> Pair:
     """Make pair number `index` of a split.
 
     Returns a `Pair` with pictures of `config.size` px. `category` fixes the category, else it cycles with the
-    index. Raises `DataError` when the emoji font or the photographs are missing.
+    index. Raises `DataError` when the emoji font or the photographs are missing, `ConfigError` for an unknown
+    split or category and for a negative seed or index.
     """
     config = config or SynthConfig()
+    if split not in _SPLITS:
+        raise ConfigError(f"there is no split {split!r}", hint=" or ".join(_SPLITS))
+    if category is not None and category not in CATEGORIES:
+        raise ConfigError(f"there is no category {category!r}", hint=get_suggestion(category, CATEGORIES))
+    if seed < 0 or index < 0:
+        raise ConfigError(f"seed {seed}, pair {index}: neither may be negative")
     rng = np.random.default_rng([seed, _SPLITS.index(split), index])
     category = category or CATEGORIES[index % len(CATEGORIES)]
     subject, subcategory = _sample_subject(category, split, config, rng)
@@ -82,8 +95,11 @@ def synthesise(
         category=category,
         subcategory=subcategory,
         prompt=f"a photo of {subcategory}",
-        ref_rgb=_to_uint8(apply_light(reference[..., :3] + 1 - reference[..., 3:], studio) * reference[..., 3:] + 1
-                          - reference[..., 3:]),
+        ref_rgb=_to_uint8(
+            apply_light(reference[..., :3] + 1 - reference[..., 3:], studio) * reference[..., 3:]
+            + 1
+            - reference[..., 3:]
+        ),
         ref_mask=reference[..., 3] > 0.5,
         tar_rgb=_to_uint8(apply_light(composite, light)),
         tar_mask=target[..., 3] > 0.5,
@@ -128,5 +144,3 @@ def _pick(items: tuple[_T, ...], rng: np.random.Generator) -> _T:
 
 def _to_uint8(rgb: np.ndarray) -> np.ndarray:
     return np.round(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
-
-

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +19,85 @@ from a2cli.errors import CheckpointError
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
 
 
-def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Path:
-    """Write a checkpoint beside its place, flush it to disk, and rename it there.
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, which takes `folder`'s place, flushed to disk, when the block ends well.
 
-    A reader sees the whole checkpoint or none. Raises `CheckpointError` when the disk refuses.
+    A reader sees the old folder, none or the new one, never a part; what a killed run left beside is removed.
+    Raises `CheckpointError` when the disk refuses.
     """
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    beside = folder.with_name(f".{folder.name}.new.tmp")
+    before = folder.with_name(f".{folder.name}.old.tmp")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
+        for stale in (beside, before):
+            if stale.exists():
+                shutil.rmtree(stale)
+        beside.mkdir(parents=True)
+        yield beside
+        for path in (*beside.rglob("*"), beside):
+            _sync(path)
+        if folder.exists():
+            os.replace(folder, before)
+        os.replace(beside, folder)
+        _sync(folder.parent)
+    except (OSError, SafetensorError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{folder}: cannot be written: {cause}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(before, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Path:
+    """Write a checkpoint; a reader sees the whole of it or none.
+
+    Raises `CheckpointError` when the disk refuses.
+    """
+    with replace_folder(folder) as beside:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside / _TENSORS)
         (beside / _STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
-        for name in (_TENSORS, _STATE):
-            with open(beside / name, "rb") as file:
-                os.fsync(file.fileno())
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
-    except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise CheckpointError(f"{folder}: the checkpoint cannot be written: {error.strerror}") from error
     return folder
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a checkpoint back. Raises `CheckpointError` naming what is missing or damaged."""
+    """Read a checkpoint back: its tensors, and its state with the step reached.
+
+    Raises `CheckpointError` naming what is missing or damaged.
+    """
     for name in (_TENSORS, _STATE):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: incomplete checkpoint, {name} is missing")
     try:
-        return load_file(folder / _TENSORS), json.loads((folder / _STATE).read_text(encoding="utf-8"))
-    except (SafetensorError, ValueError, OSError) as error:
-        raise CheckpointError(f"{folder}: damaged checkpoint: {error}") from error
+        tensors = load_file(folder / _TENSORS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / _TENSORS}: damaged checkpoint: {error}") from error
+    try:
+        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        if type(state["step"]) is not int or state["step"] < 0:
+            raise ValueError(f"step {state['step']!r}")
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise CheckpointError(f"{folder / _STATE}: damaged checkpoint: {error}") from error
+    return tensors, state
 
 
 def find_latest(run: Path) -> Path | None:
-    """Find the newest complete checkpoint of a run folder; None when there is none."""
+    """Find the newest checkpoint of a run folder; None when there is none."""
+    return next(reversed(list_checkpoints(run)), None)
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """List the checkpoints of a run folder, oldest first."""
     found = [p for p in (run / "checkpoints").glob("step-*") if p.name[5:].isdigit()]
-    return max(found, key=lambda p: int(p.name[5:]), default=None)
+    return sorted(found, key=lambda p: int(p.name[5:]))
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
@@ -67,11 +110,25 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], prefix: str) -> None:
-    """Put `flatten_optimizer`'s tensors back; learning rates stay as the schedule sets them."""
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], prefix: str
+) -> None:
+    """Put `flatten_optimizer`'s tensors back; learning rates stay as the schedule sets them.
+
+    Raises `CheckpointError` naming a tensor that fits no parameter, or when there is none at all.
+    """
+    shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(prefix + "."):
-            index, key = name[len(prefix) + 1 :].split(".", 1)
+            index, _, key = name[len(prefix) + 1 :].partition(".")
+            if not index.isdigit() or int(index) >= len(shapes):
+                raise CheckpointError(f"tensor {name} belongs to no parameter of this run")
+            if value.ndim and value.shape != shapes[int(index)]:
+                raise CheckpointError(
+                    f"tensor {name} has shape {tuple(value.shape)}, not {tuple(shapes[int(index)])}"
+                )
             state.setdefault(int(index), {})[key] = value
+    if not state:
+        raise CheckpointError(f"tensors {prefix}.* are missing", hint="was it made with another optimizer?")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,11 @@ from a2cli import __version__
 from a2cli.config.edit import SOURCE_WAYS, EditConfig, has_piped_stdin
 from a2cli.errors import ConfigError, DataError
 from a2cli.images.cutout import Cutout, cut_out
+from a2cli.images.encode import encode_photo
 from a2cli.images.geometry import get_blend_weight
-from a2cli.images.photo import Photo
+from a2cli.images.photo import Photo, show_name
 from a2cli.images.read import open_photo
-from a2cli.images.write import compose, encode_png, save_mask, save_photo
+from a2cli.images.write import compose, get_target_format, save_mask, write_bytes
 from a2cli.masks.read import get_hole, has_hole, read_mask
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def run_edit(config: EditConfig, progress: Progress | None = None) -> Iterator[E
     began = time.monotonic()
     inputs = read_inputs(config)
     paths = get_output_paths(config, inputs.name)
+    formats = ["PNG" if path == "-" else get_target_format(inputs.photo, path) for path in paths]
     weight = get_blend_weight(inputs.mask, config.feather) if inputs.mask.any() else inputs.mask
     share = float((weight > 0).mean())
     if config.dry_run:
@@ -77,79 +80,113 @@ def run_edit(config: EditConfig, progress: Progress | None = None) -> Iterator[E
     if weight.any():
         pictures, recipe = _generate(config, inputs, progress)
     else:
-        log.warning("%s: the mask is empty, nothing is edited", inputs.name)
+        log.warning("%s: the mask is empty, nothing is edited", show_name(inputs.name))
         pictures = [inputs.photo.rgb.astype(np.float32)] * config.num_images
-        recipe = {"a2": __version__, "edited": False}
+        recipe = {}
+    # Every file is encoded before the first is written: what cannot be saved leaves nothing behind.
+    files = []
+    for i, (picture, format) in enumerate(zip(pictures, formats, strict=True)):
+        metadata = {"a2": json.dumps({**recipe, "image": i})} if config.metadata and recipe else None
+        files.append(encode_photo(inputs.photo, compose(inputs.photo, picture, weight), format, metadata))
     if config.save_region:
         save_mask(weight > 0, config.save_region)
-    for i, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
-        native = compose(inputs.photo, picture, weight)
-        metadata = {"a2": json.dumps({**recipe, "image": i})} if config.metadata else None
+    for i, (path, data) in enumerate(zip(paths, files, strict=True)):
         if path == "-":
-            sys.stdout.buffer.write(encode_png(inputs.photo, native, metadata=metadata))
+            sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         else:
-            save_photo(inputs.photo, native, path, metadata=metadata)
+            _make_folder(Path(path).parent)
+            write_bytes(data, path)
         yield _describe(config, inputs, path, i, share, began)
 
 
 def read_inputs(config: EditConfig) -> Inputs:
     """Read source, mask and reference in any of the forms `a2 edit` takes; raises `DataError`, `ConfigError`."""
-    limit = config.max_pixels
-    stdin = sys.stdin.buffer.read() if "-" in (*config.sources, config.ref, config.mask) else b""
-
-    def read(name: str) -> Photo:
-        return open_photo(stdin, name="stdin", max_pixels=limit) if name == "-" else open_photo(name, max_pixels=limit)
-
     if config.mask is None:
         raise ConfigError("no mask", hint="give --mask")
-    sources = config.sources
-    if not sources and not config.mask.lower().startswith("box:") and config.mask != "-":
-        holed = read(config.mask)
-        if has_hole(holed):
-            photo, mask, name = holed, get_hole(holed), config.mask
-            return Inputs(photo, mask, _read_subject(config, read), name)
-    if not sources:
-        if not has_piped_stdin() or not (stdin := sys.stdin.buffer.read()):
+    named = (*config.sources, config.ref, config.mask, config.ref_mask)
+    stdin = sys.stdin.buffer.read() if "-" in named else b""
+
+    def read(name: str) -> Photo:
+        if name == "-":
+            return open_photo(stdin, name="stdin", max_pixels=config.max_pixels)
+        return open_photo(name, max_pixels=config.max_pixels)
+
+    def read_any_mask(name: str, size: tuple[int, int], *, hole: bool = True) -> np.ndarray:
+        spec = stdin if name == "-" else name
+        return read_mask(spec, size, fit=config.fit_mask, hole=hole, max_pixels=config.max_pixels)
+
+    def read_subject() -> Cutout:
+        reference = read(config.ref)
+        if config.ref_mask is None:
+            return cut_out(reference)
+        return cut_out(reference, read_any_mask(config.ref_mask, reference.size, hole=False))
+
+    source = config.sources[0] if config.sources else None
+    if source is None and "-" not in named and has_piped_stdin() and (stdin := sys.stdin.buffer.read()):
+        source = "-"
+    if source is None:
+        holed = None if config.mask.lower().startswith("box:") else read(config.mask)
+        if holed is None or not has_hole(holed):
             raise ConfigError("no photo to edit", hint=SOURCE_WAYS)
-        sources = ("-",)
-    photo = read(sources[0])
-    mask = read_mask(stdin if config.mask == "-" else config.mask, photo.size, fit=config.fit_mask)
-    return Inputs(photo, mask, _read_subject(config, read), sources[0])
-
-
-def _read_subject(config: EditConfig, read: Callable[[str], Photo]) -> Cutout:
-    reference = read(config.ref)
-    given = None if config.ref_mask is None else read_mask(config.ref_mask, reference.size, fit=config.fit_mask)
-    return cut_out(reference, given)
+        return Inputs(holed, get_hole(holed), read_subject(), config.mask)
+    photo = read(source)
+    return Inputs(photo, read_any_mask(config.mask, photo.size), read_subject(), source)
 
 
 def get_output_paths(config: EditConfig, name: str) -> list[str]:
     """Name the outputs: as -o says, else NAME.a2.png beside the source; several images are numbered.
 
-    Raises `ConfigError` when a name cannot be made or would replace an input.
+    Nothing is made yet. Raises `ConfigError` when a name cannot be made or would replace an input or another
+    output, `DataError` for a place where no file can be written.
     """
-    if config.out == "-":
-        return ["-"]
     if config.out is None and name == "-":
         raise ConfigError("a photo from stdin has no name to build on", hint="give -o FILE or -o -")
     stem = "stdin" if name == "-" else Path(name).stem
     if config.out is None:
         base = Path(name).with_name(f"{stem}.a2.png")
-    elif Path(config.out).is_dir() or config.out.endswith("/"):
+    elif config.out.endswith("/") or os.path.isdir(config.out):
         base = Path(config.out) / f"{stem}.a2.png"
     else:
         base = Path(config.out)
     count = config.num_images
-    paths = [base if count == 1 else base.with_name(f"{base.stem}-{i + 1}{base.suffix}") for i in range(count)]
+    paths = [
+        base if count == 1 else base.with_name(f"{base.stem}-{i + 1}{base.suffix}") for i in range(count)
+    ]
+    if config.out == "-":
+        paths = []
+    region = [Path(config.save_region)] if config.save_region else []
     inputs = [Path(p) for p in (name, config.ref, config.mask, config.ref_mask) if p and p != "-"]
-    for path in paths:
-        for given in inputs:
-            if path.exists() and given.exists() and path.samefile(given):
-                raise ConfigError(f"{path}: the output would replace an input", hint="choose another -o")
-        if not path.parent.is_dir():
-            raise DataError(f"{path.parent}: no such folder", hint="make it first")
-    return [str(p) for p in paths]
+    for path in (*paths, *region):
+        try:
+            _check_target(path, inputs, new_folder=path not in region and (config.out or "").endswith("/"))
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be written: {error.strerror}", hint="choose another -o"
+            ) from error
+    if any(os.path.abspath(path) == os.path.abspath(region[0]) for path in paths if region):
+        raise ConfigError(f"{region[0]}: the region would replace the picture", hint="name two files")
+    return [str(p) for p in paths] or ["-"]
+
+
+def _check_target(path: Path, inputs: list[Path], *, new_folder: bool) -> None:
+    if path.exists():
+        if any(given.exists() and path.samefile(given) for given in inputs):
+            raise ConfigError(f"{path}: the output would replace an input", hint="choose another -o")
+        if not path.is_file():
+            raise DataError(f"{path}: not a regular file, nothing is written there", hint="choose another -o")
+    if not new_folder and not path.parent.is_dir():
+        raise DataError(f"{path.parent}: no such folder", hint="make it first")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise DataError(f"{above}: not a folder", hint="choose another -o")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made: {error.strerror}", hint="choose another -o") from error
 
 
 def _generate(
@@ -159,6 +196,7 @@ def _generate(
 
     if progress:
         progress("loading", 0, 1)
+    _silence_libraries()
     pipeline = EditPipeline.load(
         config.backbone, model=config.model, adapter=config.adapter, device=config.device, dtype=config.dtype
     )
@@ -170,6 +208,16 @@ def _generate(
 
     pictures = pipeline.generate(inputs.photo.rgb, inputs.mask, inputs.subject, options, callback=on_step)
     return pictures, get_recipe(config, pipeline, inputs.mask)
+
+
+def _silence_libraries() -> None:
+    """Keep the progress bars and advice of diffusers and transformers off stderr; both read no variable for it."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
 
 
 def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> dict[str, Any]:
@@ -193,7 +241,14 @@ def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> 
 
 
 def _describe(
-    config: EditConfig, inputs: Inputs, path: str, image: int, share: float, began: float, *, planned: bool = False
+    config: EditConfig,
+    inputs: Inputs,
+    path: str,
+    image: int,
+    share: float,
+    began: float,
+    *,
+    planned: bool = False,
 ) -> EditResult:
     height, width = inputs.photo.size
     return EditResult(

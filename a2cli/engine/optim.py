@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,11 +25,11 @@ def build_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Make the optimizers of a run.
 
-    With `muon`, matrices inside blocks go to Muon (updates scaled to AdamW's size, so one `lr` serves both)
-    and all else to AdamW without decay.
+    With `muon`, matrices and convolutions inside blocks go to Muon (updates scaled to AdamW's size, so one
+    `lr` serves both) and all else to AdamW without decay.
     """
     named = list(named)
-    hidden = [p for name, p in named if config.name == "muon" and p.ndim == 2 and "blocks." in name]
+    hidden = [p for name, p in named if config.name == "muon" and p.ndim in (2, 4) and "block" in name]
     chosen = {id(p) for p in hidden}
     rest = [p for _, p in named if id(p) not in chosen]
     optimizers: list[torch.optim.Optimizer] = []
@@ -36,10 +37,29 @@ def build_optimizers(
         decay = 0.0 if hidden else config.weight_decay
         optimizers.append(torch.optim.AdamW(rest, lr=config.lr, betas=config.betas, weight_decay=decay))
     if hidden:
-        optimizers.append(
-            torch.optim.Muon(hidden, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-        )
+        optimizers.append(FlatMuon(hidden, lr=config.lr, weight_decay=config.weight_decay))
     return optimizers
+
+
+class FlatMuon(torch.optim.Muon):
+    """Muon that takes convolutions as matrices (out, in x height x width), sharing their storage."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, lr: float, weight_decay: float) -> None:
+        self.pairs = [(p, nn.Parameter(p.detach().view(p.shape[0], -1))) for p in parameters]
+        super().__init__(
+            [flat for _, flat in self.pairs], lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+
+    def step(self, closure: Any = None) -> Any:
+        """Update every parameter that has a gradient."""
+        for parameter, flat in self.pairs:
+            flat.grad = None if parameter.grad is None else parameter.grad.reshape(flat.shape)
+        return super().step(closure)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients of parameters and views."""
+        for parameter, flat in self.pairs:
+            parameter.grad = flat.grad = None
 
 
 class Ema:

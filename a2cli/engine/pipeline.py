@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from a2cli.backbones.base import Backbone
 from a2cli.backbones.registry import load_backbone_class
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
 from a2cli.engine.prepare import prepare_edit, to_picture, to_pixels
-from a2cli.errors import BackboneError
+from a2cli.errors import BackboneError, CheckpointError
 from a2cli.flow import get_resolution_mu, get_sigmas, sample_euler
 from a2cli.flow.samplers import Callback
 from a2cli.images.cutout import Cutout
@@ -59,7 +61,8 @@ class EditPipeline:
         """
         device = get_device(device)
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
-        loaded: Backbone = load_backbone_class(backbone).load(model, device=device, dtype=dtype)
+        with _remedy("download or export the model again, or name another --model"):
+            loaded: Backbone = load_backbone_class(backbone).load(model, device=device, dtype=dtype)
         if adapter is None:
             shipped = ADAPTERS / f"{backbone}-mot"
             adapter = str(shipped) if model is None and shipped.is_dir() else "none"
@@ -68,13 +71,14 @@ class EditPipeline:
         from a2cli.backbones.loading import hash_weights
         from a2cli.mot import load_adapter
 
-        experts, _ = load_adapter(
-            loaded.transformer,
-            loaded.get_blocks(),
-            adapter,
-            base_hash=loaded.base_hash,
-            dtype=getattr(torch, dtype),
-        )
+        with _remedy("download or train the adapter again, or give --adapter none"):
+            experts, _ = load_adapter(
+                loaded.transformer,
+                loaded.get_blocks(),
+                adapter,
+                base_hash=loaded.base_hash,
+                dtype=getattr(torch, dtype),
+            )
         return cls(loaded, experts=experts, adapter_hash=hash_weights(Path(adapter)))
 
     @torch.no_grad()
@@ -109,7 +113,9 @@ class EditPipeline:
         pictures = self.backbone.decode_tokens(tokens, condition.grid)
         if not bool(pictures.isfinite().all()):
             raise BackboneError("the model returned NaN", hint="try --dtype float32")
-        return [paste_back(photo.astype(np.float32), to_picture(p), prepared.crop) for p in pictures]
+        canvas = photo.astype(np.float32)
+        # Bicubic enlargement overshoots.
+        return [np.clip(paste_back(canvas, to_picture(p), prepared.crop), 0, 255) for p in pictures]
 
     def sample(
         self, condition: Condition, options: EditOptions, callback: Callback | None = None
@@ -121,7 +127,7 @@ class EditPipeline:
         )
         cache = self.two_pass.encode_context(condition).repeat(options.num_images)
         condition = repeat_condition(condition, options.num_images)
-        noise = get_noise(condition.masked.shape[1:], options)
+        noise = get_noise(tuple(condition.masked.shape[1:]), options)
         traits = self.backbone.traits
         sigmas = get_sigmas(
             options.steps or traits.steps,
@@ -154,20 +160,30 @@ class EditPipeline:
         return np.round(photo * (1 - weight) + picture * weight).astype(np.uint8)
 
 
-def get_noise(shape: torch.Size, options: EditOptions) -> torch.Tensor:
+@contextmanager
+def _remedy(hint: str) -> Iterator[None]:
+    """Let errors about weights that say no remedy of their own say this one."""
+    try:
+        yield
+    except (BackboneError, CheckpointError) as error:
+        error.hint = error.hint or hint
+        raise
+
+
+def get_noise(shape: tuple[int, ...], options: EditOptions) -> torch.Tensor:
     """Draw (num_images, N, C) noise on the CPU; image i depends on the seed and i alone."""
-    return torch.stack(
-        [
-            torch.randn(shape, generator=torch.Generator().manual_seed(options.seed * 1_000_003 + i))
-            for i in range(options.num_images)
-        ]
-    )
+    seeds = [(options.seed * 1_000_003 + i) % 2**63 for i in range(options.num_images)]
+    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
 
 
 def get_device(device: str) -> str:
     """Resolve "auto" to the best device there is; raises `BackboneError` for one there is not."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise BackboneError("no CUDA device is available", hint="use --device cpu")
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise BackboneError(f"no CUDA device {device}, {count} available", hint="use --device cpu")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise BackboneError("no MPS device is available", hint="use --device cpu")
     return device

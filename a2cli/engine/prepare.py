@@ -12,7 +12,8 @@ from a2cli.images.cutout import Cutout, crop_to_subject
 from a2cli.images.geometry import Crop, crop_image, crop_mask, get_zoom_crop
 
 HOLE = 128  # grey of a hole nothing fills: 0 in [-1, 1], as FLUX.1 Fill has it
-MASKED = 0.05  # a working pixel counts as masked from this share on, so that thin strokes survive shrinking
+MASKED = 0.05  # a working pixel counts as masked from this share on
+LEAST_STROKE = 0.2  # of a photo's pixel; that much is masked as well, so that thin strokes survive shrinking
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def prepare_edit(
     """
     crop = get_zoom_crop(mask, size=size, context=context)
     source = crop_image(photo, crop)
-    hole = crop_mask(mask, crop) > MASKED
+    hole = get_hole_pixels(mask, crop)
     reference, _ = crop_to_subject(subject, size=size)
     masked, placed = source.copy(), np.zeros(hole.shape, np.float32)
     masked[hole] = HOLE
@@ -58,6 +59,16 @@ def prepare_edit(
         weight = placed[..., None]
         masked = np.round(masked * (1 - weight) + colours * weight).astype(np.uint8)
     return Prepared(crop, source, masked, hole, reference, placed)
+
+
+def get_hole_pixels(mask: np.ndarray, crop: Crop) -> np.ndarray:
+    """Decide which working pixels are masked: (H, W) in [0, 1], not empty -> (out, out) bool, never all False.
+
+    The bar falls with the scale and with the mask's own strength: a line of one pixel across a large photo, two
+    dots far apart and a mask that is faint all over leave their trace.
+    """
+    bar = min(MASKED, LEAST_STROKE * crop.scale**2) * float(mask.max())
+    return crop_mask(mask, crop) > bar
 
 
 def to_pixels(pictures: np.ndarray) -> torch.Tensor:

@@ -77,12 +77,7 @@ def save_photo(
     nothing is left over.
     """
     if format is None:
-        suffix = Path(target).suffix.lower() if isinstance(target, (str, Path)) else ""
-        format = FORMAT_SUFFIXES.get(suffix, get_output_format(photo) if not suffix else "")
-        if not format:
-            raise DataError(
-                f"{show_name(str(target))}: cannot save as {suffix}", hint="use " + ", ".join(FORMAT_SUFFIXES)
-            )
+        format = get_target_format(photo, target)
     data = encode_photo(photo, native, format, metadata)
     if isinstance(target, (str, Path)):
         write_bytes(data, target)
@@ -93,6 +88,18 @@ def save_photo(
 def encode_png(photo: Photo, native: np.ndarray, *, metadata: dict[str, str] | None = None) -> bytes:
     """The PNG file as bytes, for a pipe; arguments as for `save_photo`."""
     return encode_photo(photo, native, "PNG", metadata)
+
+
+def get_target_format(photo: Photo, target: str | Path | IO[bytes]) -> str:
+    """The format a target is saved in: by its suffix, without one the photo's. DataError for an unknown suffix."""
+    suffix = Path(target).suffix.lower() if isinstance(target, (str, Path)) else ""
+    if not suffix:
+        return get_output_format(photo)
+    if suffix not in FORMAT_SUFFIXES:
+        raise DataError(
+            f"{show_name(str(target))}: cannot save as {suffix}", hint="use " + ", ".join(FORMAT_SUFFIXES)
+        )
+    return FORMAT_SUFFIXES[suffix]
 
 
 def get_output_format(photo: Photo) -> str:

@@ -34,7 +34,9 @@ def build_inputs(size: int, share: float) -> tuple[np.ndarray, np.ndarray, Cutou
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
     side, mask = round(size * share**0.5), np.zeros((size, size), np.float32)
-    start = (size - side) // 2 // 16 * 16  # on the token grid, so that the share of tokens is the share of pixels
+    start = (
+        (size - side) // 2 // 16 * 16
+    )  # on the token grid, so that the share of tokens is the share of pixels
     mask[start : start + side, start : start + side] = 1
     rows, columns = np.mgrid[:size, :size]
     disc = ((rows - size / 2) ** 2 + (columns - size / 2) ** 2 < (size / 3) ** 2).astype(np.float32)

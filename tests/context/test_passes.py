@@ -57,8 +57,12 @@ def test_region_subset_equals_full_grid_under_key_masks(transformer: torch.nn.Mo
     two_pass, condition = TwoPass(transformer, guidance=30.0), get_condition()
     region = condition.get_region()
     noisy = torch.randn(2, GRID[0] * GRID[1], 8, generator=torch.Generator().manual_seed(2))
-    full = two_pass.predict_velocity(noisy, 0.7, condition, two_pass.encode_context(condition, full_grid=True))
-    subset = two_pass.predict_velocity(noisy[:, region], 0.7, condition, two_pass.encode_context(condition), region)
+    full = two_pass.predict_velocity(
+        noisy, 0.7, condition, two_pass.encode_context(condition, full_grid=True)
+    )
+    subset = two_pass.predict_velocity(
+        noisy[:, region], 0.7, condition, two_pass.encode_context(condition), region
+    )
     assert 0 < len(region) < noisy.shape[1]
     torch.testing.assert_close(subset, full[:, region], atol=2e-6, rtol=1e-4)
 

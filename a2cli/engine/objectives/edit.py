@@ -16,6 +16,7 @@ from a2cli.engine.nano import build_or_load_nano, save_nano
 from a2cli.engine.objectives.loading import iterate_steps
 from a2cli.engine.prepare import prepare_edit, to_pixels
 from a2cli.engine.train_config import TrainConfig
+from a2cli.errors import ConfigError
 from a2cli.flow import flow_matching_loss, interpolate, sample_timesteps, velocity_target
 from a2cli.images.cutout import Cutout
 from a2cli.masks.curriculum import apply_stage, get_stage, sample_stage
@@ -29,7 +30,13 @@ class EditObjective:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        _check(config)
         self.backbone = build_or_load_nano(config.model, seed=config.seed)
+        token_px = self.backbone.traits.token_px
+        if config.data.resolution < token_px or config.data.resolution % token_px:
+            raise ConfigError(
+                f"data.resolution: {config.data.resolution}", hint=f"a multiple of {token_px}, a token's side"
+            )
         self.experts: Any = None
         if config.adapter is not None:
             from a2cli.mot import inject_mot
@@ -70,7 +77,11 @@ class EditObjective:
         pair = synthesise(index, seed=self.config.seed, config=data.synth)
         rng = np.random.default_rng([self.config.seed, 11, index])
         stage: Stage = sample_stage(step, self.config.steps, self.config.mats, rng)
-        mask = apply_stage(pair.tar_mask, stage, rng, self.config.rough) if pair.tar_mask.any() else pair.tar_mask
+        mask = (
+            apply_stage(pair.tar_mask, stage, rng, self.config.rough)
+            if pair.tar_mask.any()
+            else pair.tar_mask
+        )
         if not mask.any():
             mask = np.zeros_like(mask)
             mask[mask.shape[0] // 4 : -mask.shape[0] // 4, mask.shape[1] // 4 : -mask.shape[1] // 4] = True
@@ -87,7 +98,9 @@ class EditObjective:
             "masked": prepared.masked,
             "mask": prepared.mask,
             "reference": prepared.reference,
-            "prompt": "" if rng.random() < data.drop_prompt else (pair.category, pair.prompt)[int(rng.integers(2))],
+            "prompt": ""
+            if rng.random() < data.drop_prompt
+            else (pair.category, pair.prompt)[int(rng.integers(2))],
             "category": pair.category,
             "stage": stage,
         }
@@ -130,4 +143,14 @@ class EditObjective:
             base_hash=self.backbone.base_hash,
             dtype=torch.float16,
             recipe={"steps": self.config.steps, "stages": list(self.config.mats.stages)},
+        )
+
+
+def _check(config: TrainConfig) -> None:
+    if config.data.batch_size < 1 or config.flow.noise_draws < 1:
+        raise ConfigError("data.batch_size and flow.noise_draws must be 1 or more")
+    if config.model.train == "mot" and "transformer" in config.model.architecture:
+        raise ConfigError(
+            "model.architecture.transformer: experts need a trained base",
+            hint="name its folder in model.path",
         )

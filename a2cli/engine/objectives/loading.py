@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,6 +27,10 @@ def iterate_steps(
     make: Callable[[int], dict[str, Any]], start: int, stop: int, workers: int
 ) -> Iterator[dict[str, Any]]:
     """Yield `make(step)` for every step, made ahead by `workers` processes (0: in this one)."""
+    if workers:
+        cv2.setNumThreads(
+            1
+        )  # a forked process inherits OpenCV's pool without its threads, and waits for them
     loader: DataLoader[dict[str, Any]] = DataLoader(
         StepDataset(make, start, stop),
         batch_size=None,
@@ -37,7 +42,5 @@ def iterate_steps(
 
 
 def _use_one_thread(_: int) -> None:
-    import cv2
-
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from a2cli.backbones.build import VAE_FOLDER, build_vae, whiten_latents
+from a2cli.backbones.build import VAE_FOLDER, build_vae, weigh_latents, whiten_latents
+from a2cli.backbones.loading import check_folder, load_component
 from a2cli.data.synth import synthesise
+from a2cli.engine.checkpoint import replace_folder
+from a2cli.engine.nano import check_architecture
 from a2cli.engine.objectives.loading import iterate_steps
 from a2cli.engine.train_config import TrainConfig
+from a2cli.errors import ConfigError
 
+NOISE = 0.1  # added to latents of unit spread before decoding, so that every channel has to carry its weight
 WINDOW = 64  # px; the autoencoder is convolutional, so small windows teach it as well as large ones
 
 
@@ -23,15 +29,18 @@ class VaeObjective:
     """Reconstruct windows of references and targets through an `AutoencoderKL`."""
 
     def __init__(self, config: TrainConfig) -> None:
+        _check(config)
         self.config = config
         if config.model.path:
             from diffusers import AutoencoderKL
 
-            self.vae: Any = AutoencoderKL.from_pretrained(config.model.path, subfolder=VAE_FOLDER)
+            check_folder(Path(config.model.path))
+            self.vae: Any = load_component(AutoencoderKL, config.model.path, VAE_FOLDER).requires_grad_(True)
         else:
             torch.manual_seed(config.seed)
             self.vae = build_vae(config.model.architecture[VAE_FOLDER])
-        self.vae.to(memory_format=torch.channels_last)
+        if self.vae.quant_conv is None or self.vae.post_quant_conv is None:
+            raise ConfigError("model.architecture.vae: use_quant_conv and use_post_quant_conv must be true")
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """All weights of the autoencoder."""
@@ -49,6 +58,7 @@ class VaeObjective:
             pair = synthesise(
                 step * data.batch_size + i, seed=self.config.seed, split="train", config=data.synth
             )
+            assert pair.scene_rgb is not None
             for picture in (pair.ref_rgb, pair.tar_rgb, pair.tar_rgb, pair.scene_rgb):
                 top, left = rng.integers(0, picture.shape[0] - WINDOW + 1, 2)
                 windows.append(picture[top : top + WINDOW, left : left + WINDOW])
@@ -62,24 +72,27 @@ class VaeObjective:
         which is all a KL term would be for.
         """
         pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
-        posterior = self.vae.encode(pixels).latent_dist
-        decoded = self.vae.decode(posterior.mode()).sample.float()
+        latents = self.vae.encode(pixels).latent_dist.mode()
+        decoded = self.vae.decode(latents + NOISE * torch.randn_like(latents)).sample.float()
         l1, mse = F.l1_loss(decoded, pixels), F.mse_loss(decoded, pixels)
         edges = _difference_loss(decoded, pixels) + _difference_loss(
             F.avg_pool2d(decoded, 4), F.avg_pool2d(pixels, 4)
         )
         colour = F.mse_loss(F.avg_pool2d(decoded, 8), F.avg_pool2d(pixels, 8))
-        loss = l1 + 2 * mse + 8 * colour + 0.25 * edges
-        return loss, {"l1": l1.item(), "mse": mse.item(), "colour": colour.item(), "edges": edges.item()}
+        spread = _spread_loss(latents.float())
+        loss = l1 + 2 * mse + 8 * colour + 0.25 * edges + 0.1 * spread
+        parts = {"l1": l1, "mse": mse, "edges": edges, "colour": colour, "spread": spread}
+        return loss, {name: part.item() for name, part in parts.items()}
 
     def save(self, folder: Path) -> None:
-        """Save a diffusers folder `vae/` whose latents are whitened on training pictures."""
-        import copy
-
+        """Save a diffusers folder `vae/` whose latents are whitened on training pictures and weighed by pixels."""
         vae = copy.deepcopy(self.vae).eval()
         means, covariance = self._measure(vae)
         whiten_latents(vae, means, covariance)
-        vae.save_pretrained(folder / VAE_FOLDER, safe_serialization=True)
+        with torch.no_grad():
+            weigh_latents(vae, vae.encode(self._make_batch(20_000_000)["pixels"]).latent_dist.mode())
+        with replace_folder(folder / VAE_FOLDER) as beside:
+            vae.save_pretrained(beside, safe_serialization=True)
 
     @torch.no_grad()
     def _measure(self, vae: Any, count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,6 +103,23 @@ class VaeObjective:
             latents.append(mode.permute(0, 2, 3, 1).reshape(-1, mode.shape[1]))
         samples = torch.cat(latents)
         return samples.mean(0), torch.cov(samples.T)
+
+
+def _check(config: TrainConfig) -> None:
+    check_architecture(config.model)
+    if not config.model.path and VAE_FOLDER not in config.model.architecture:
+        raise ConfigError("model.architecture.vae is missing", hint="describe it, or name model.path")
+    if config.data.batch_size < 4:
+        raise ConfigError(f"data.batch_size: {config.data.batch_size}", hint="4 windows come from each pair")
+    if config.data.synth.size < WINDOW:
+        raise ConfigError(f"data.synth.size: {config.data.synth.size}", hint=f"{WINDOW} or more")
+
+
+def _spread_loss(latents: torch.Tensor) -> torch.Tensor:
+    """Distance of the channels' covariance from the identity and of their means from zero, per channel."""
+    samples = latents.permute(0, 2, 3, 1).flatten(0, 2)
+    excess = torch.cov(samples.T) - torch.eye(samples.shape[1])
+    return (excess.square().sum() + samples.mean(0).square().sum()) / samples.shape[1]
 
 
 def _difference_loss(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
