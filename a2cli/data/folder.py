@@ -68,7 +68,8 @@ def _write_one(folder: Path, seed: int, split: str, config: SynthConfig, index: 
 
 def write_pair(folder: Path, pair: Pair, split: str) -> dict[str, str]:
     """Write one pair's four pictures; returns its metadata row."""
-    names = {part: f"{pair.id}.{part}.png" for part in ("ref_image", "ref_mask", "tar_image", "tar_mask")}
+    stem = pair.id.removeprefix(f"{split}-")  # `datasets` would take "train-" for a split without metadata
+    names = {part: f"{stem}.{part}.png" for part in ("ref_image", "ref_mask", "tar_image", "tar_mask")}
     save_image(pair.ref_rgb, folder / names["ref_image"])
     save_image(pair.tar_rgb, folder / names["tar_image"])
     save_mask(pair.ref_mask.astype(np.float32), folder / names["ref_mask"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from flux_folder import build_vae as build_plain_vae
 
-from a2cli.backbones.build import build_transformer, build_vae, whiten_latents
+from a2cli.backbones.build import build_transformer, build_vae, weigh_latents, whiten_latents
 from a2cli.context import get_image_ids
 from a2cli.errors import ConfigError
 
@@ -121,6 +121,11 @@ def test_whitening_changes_the_latents_and_not_the_pictures() -> None:
     torch.testing.assert_close(rows.mean(0), torch.zeros(4).double(), atol=1e-4, rtol=0)
     torch.testing.assert_close(vae.decode(after).sample, decoded, atol=1e-4, rtol=1e-4)
     assert (vae.config.scaling_factor, vae.config.shift_factor) == (1.0, 0.0)
+    scales = weigh_latents(vae, after[:8])
+    weighed = get_latents(vae)
+    torch.testing.assert_close(vae.decode(weighed).sample, decoded, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(weighed, after * scales.to(after)[None, :, None, None], atol=1e-4, rtol=1e-4)
+    assert float(scales.square().mean()) == pytest.approx(1) and float(scales.min()) > 0
 
 
 @torch.no_grad()

