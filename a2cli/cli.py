@@ -20,6 +20,7 @@ import typer
 from a2cli import __version__
 from a2cli.commands import augment_mask, backbones, dataset, doctor, edit, evaluate, export, train
 from a2cli.errors import A2Error
+from a2cli.files import show_name
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -95,8 +96,8 @@ def _fail(error: BaseException, message: str, exit_code: int) -> int:
     if os.environ.get("A2_DEBUG") == "1":
         traceback.print_exception(error)
     else:
-        line = "".join(c if c.isprintable() else " " if c == "\n" else repr(c)[1:-1] for c in message.strip())
-        print(f"a2: {line}", file=sys.stderr)
+        line = message.strip().replace("\n", " ")
+        print(f"a2: {show_name(line)}", file=sys.stderr)
     return exit_code
 
 

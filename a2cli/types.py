@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import nn
 
+MAX_PIXELS = 178_956_970  # of a picture unless told otherwise; what Pillow calls a decompression bomb
+
 BlockKind = Literal["double", "single"]
 Stage = Literal["fine", "rough", "box"]
 

@@ -71,17 +71,12 @@ class FluxFillBackbone:
     @classmethod
     def get_loaders(cls, folder: Path) -> dict[str, Loader]:
         """List the parts of a model folder and how each is loaded: (folder, dtype) -> component."""
-        from diffusers import AutoencoderKL, FluxTransformer2DModel
-        from transformers import CLIPTextModel, T5EncoderModel
+        from transformers import CLIPTextModel
 
         return {
-            "transformer": lambda m, t: load_component(
-                FluxTransformer2DModel, m, "transformer", torch_dtype=t
-            ),
-            "vae": lambda m, t: load_component(AutoencoderKL, m, "vae", torch_dtype=t),
+            **_core_loaders(),
             "text_encoder": lambda m, t: load_component(CLIPTextModel, m, "text_encoder", dtype=t),
             "tokenizer": lambda m, t: load_tokenizer(m, "tokenizer"),
-            "text_encoder_2": lambda m, t: load_component(T5EncoderModel, m, "text_encoder_2", dtype=t),
             "tokenizer_2": lambda m, t: load_tokenizer(m, "tokenizer_2"),
             **(_image_loaders() if (folder / "image_encoder").is_dir() else {}),
         }
@@ -177,18 +172,9 @@ class NanoBackbone(FluxFillBackbone):
     @classmethod
     def get_loaders(cls, folder: Path) -> dict[str, Loader]:
         """List nano's parts; its tokenizer reads bytes and needs no file."""
-        from diffusers import AutoencoderKL, FluxTransformer2DModel
-        from transformers import ByT5Tokenizer, T5EncoderModel
+        from transformers import ByT5Tokenizer
 
-        return {
-            "transformer": lambda m, t: load_component(
-                FluxTransformer2DModel, m, "transformer", torch_dtype=t
-            ),
-            "vae": lambda m, t: load_component(AutoencoderKL, m, "vae", torch_dtype=t),
-            "text_encoder_2": lambda m, t: load_component(T5EncoderModel, m, "text_encoder_2", dtype=t),
-            "tokenizer_2": lambda m, t: ByT5Tokenizer(),
-            **_image_loaders(),
-        }
+        return {**_core_loaders(), "tokenizer_2": lambda m, t: ByT5Tokenizer(), **_image_loaders()}
 
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: T5 states over bytes (B, T, J), their mean as pooled vector."""
@@ -196,6 +182,18 @@ class NanoBackbone(FluxFillBackbone):
             self._tokenize("tokenizer_2", prompts, self.max_text_tokens)
         )[0]
         return hidden, hidden.mean(1)
+
+
+def _core_loaders() -> dict[str, Loader]:
+    from diffusers import AutoencoderKL, FluxTransformer2DModel
+    from transformers import T5EncoderModel
+
+    # `a2 train` builds fresh parts in this order from one seed.
+    return {
+        "transformer": lambda m, t: load_component(FluxTransformer2DModel, m, "transformer", torch_dtype=t),
+        "vae": lambda m, t: load_component(AutoencoderKL, m, "vae", torch_dtype=t),
+        "text_encoder_2": lambda m, t: load_component(T5EncoderModel, m, "text_encoder_2", dtype=t),
+    }
 
 
 def _image_loaders() -> dict[str, Loader]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.errors import BackboneError, CheckpointError
+from a2cli.files import PICKLE_SUFFIXES
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _SUBFOLDERS = (
     "transformer",
     "vae",
@@ -44,7 +44,7 @@ def fetch_folder(source: str) -> Path:
         try:
             folder = Path(snapshot_download(source, allow_patterns=["*.json", *patterns]))
         except Exception as error:  # the hub client's errors have no common base but Exception
-            cause = str(error).strip().splitlines()[0]
+            cause = _get_first_line(error)
             raise BackboneError(
                 f"{source}: the hub does not deliver it: {cause}", hint="--model FOLDER works offline"
             ) from error
@@ -77,8 +77,9 @@ def check_folder(folder: Path) -> None:
     """Refuse a model folder that holds pickled weights or asks for its own code; raises `BackboneError`."""
     if not folder.is_dir():
         raise BackboneError(f"{folder}: no such model folder")
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _PICKLES:
+    links = (part for part in folder.iterdir() if part.is_symlink())  # rglob goes through none
+    for path in sorted({*folder.rglob("*"), *(path for link in links for path in link.rglob("*"))}):
+        if path.suffix.lower() in PICKLE_SUFFIXES:
             raise BackboneError(
                 f"{path}: pickled weights are never opened", hint="convert them to safetensors"
             )
@@ -142,8 +143,11 @@ def _as_backbone_error(where: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BackboneError(f"{where}: cannot be loaded: {cause}") from error
+        raise BackboneError(f"{where}: cannot be loaded: {_get_first_line(error)}") from error
+
+
+def _get_first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _read_layout(where: Path) -> dict[str, tuple[Path, str, tuple[int, ...]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,14 +31,17 @@ def augment_mask(
     masks: Masks, stage: Stage, out: Out = None, seed: o.Seed = 0, quiet: o.Quiet = False
 ) -> None:
     """Make masks as sloppy as a training stage does."""
-    folder = out is not None and (len(masks) > 1 or Path(out).is_dir())
-    if folder and len({Path(mask).stem for mask in masks}) < len(masks):
+    targets = [Path(mask).with_suffix(f".{stage}.png") for mask in masks]
+    if out is not None:
+        folder = len(masks) > 1 or Path(out).is_dir()
+        targets = [Path(out) / target.name if folder else Path(out) for target in targets]
+    if len({target.absolute() for target in targets}) < len(masks):
         raise ConfigError("two masks have one name", hint="write them to different folders")
+    if {os.path.realpath(target) for target in targets} & {os.path.realpath(mask) for mask in masks}:
+        raise ConfigError("an output would replace a mask", hint="choose another -o")
     failed = 0
     with open_console(quiet=quiet) as console:
-        for index, mask in enumerate(masks):
-            default = Path(mask).with_suffix(f".{stage}.png")
-            target = default if out is None else Path(out) / default.name if folder else Path(out)
+        for index, (mask, target) in enumerate(zip(masks, targets, strict=True)):
             try:
                 _augment(mask, stage, target, seed, console)
             except A2Error as error:
@@ -55,6 +59,7 @@ def _augment(
 ) -> None:
     import numpy as np
 
+    from a2cli.files import make_folder
     from a2cli.images import open_photo, save_mask
     from a2cli.masks.augment import RoughConfig
     from a2cli.masks.curriculum import apply_stage
@@ -65,6 +70,6 @@ def _augment(
     if not fine.any():
         raise DataError(f"{mask}: the mask is empty", hint="white is what is masked")
     moved = apply_stage(fine, stage, np.random.default_rng(seed), RoughConfig())
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     save_mask(moved.astype(np.float32), target)
     console.result(target)

@@ -6,7 +6,7 @@ import sys
 
 from a2cli.commands import options as o
 from a2cli.commands.console import not_built, open_console
-from a2cli.config.edit import MAX_PIXELS, EditConfig, check_source_form
+from a2cli.config.edit import EditConfig, check_source_form
 from a2cli.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ def edit(
     ref_mask: o.RefMask = None,
     prompt: o.Prompt = "",
     fit_mask: o.FitMask = False,
-    max_pixels: o.MaxPixels = MAX_PIXELS,
+    max_pixels: o.MaxPixels = EditConfig.max_pixels,
     out: o.Out = None,
     save_region: o.SaveRegion = None,
     num_images: o.NumImages = 1,

@@ -12,8 +12,8 @@ from typing import Literal
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
+from a2cli.types import MAX_PIXELS
 
-MAX_PIXELS = 178_956_970
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 SOURCE_WAYS = (
     "give a SOURCE file; or pipe the photo in (a2 edit - ...); or let --mask be the photo itself "
@@ -70,6 +70,8 @@ class EditConfig:
                 raise ConfigError("an output has an empty name")
         if self.save_region == "-":
             raise ConfigError("--save-region needs a file name")
+        if self.save_region and Path(self.save_region).suffix.lower() not in ("", ".png"):
+            raise ConfigError(f"{self.save_region}: the region is saved as PNG", hint="name it .png")
         if self.out == "-" and (self.json or self.num_images > 1):
             raise ConfigError(
                 "-o - writes one PNG and nothing else", hint="leave out --json and --num-images"

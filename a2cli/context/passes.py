@@ -152,6 +152,7 @@ class TwoPass:
         batch = hidden.shape[0]
         timestep = torch.as_tensor(sigma, dtype=torch.float32, device=hidden.device).expand(batch)
         guided = getattr(self.transformer.config, "guidance_embeds", False)
+        guidance = 1.0 if self.guidance is None else self.guidance
         self.state.current, self.state.cache = which, cache
         self.state.key_mask = cache.key_mask if which == "context" else keys
         try:
@@ -162,7 +163,7 @@ class TwoPass:
                 timestep=timestep,
                 img_ids=image_ids,
                 txt_ids=image_ids.new_zeros(text.shape[1], 3),
-                guidance=hidden.new_full((batch,), self.guidance or 1.0) if guided else None,
+                guidance=hidden.new_full((batch,), guidance) if guided else None,
                 return_dict=False,
             )[0]
         finally:

@@ -13,8 +13,9 @@ import numpy as np
 
 from a2cli.data.records import Pair
 from a2cli.data.synth import SynthConfig, synthesise
-from a2cli.errors import ConfigError, DataError
-from a2cli.images.write import save_image, save_mask, write_bytes
+from a2cli.errors import ConfigError
+from a2cli.files import make_folder, write_bytes
+from a2cli.images.write import save_image, save_mask
 
 METADATA = "metadata.jsonl"
 
@@ -38,10 +39,7 @@ def write_synthesised(
         raise ConfigError(f"{count} pairs cannot be made", hint="-n 1 or more")
     if (folder / METADATA).exists():
         raise ConfigError(f"{folder}: already holds a data set", hint="name another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
+    make_folder(folder)
     make = partial(_write_one, folder, seed, split, config or SynthConfig())
     rows = []
     if workers <= 1:

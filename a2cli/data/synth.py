@@ -5,7 +5,6 @@ A pair is a pure function of (seed, split, index): worker count and order never 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -105,12 +104,6 @@ def synthesise(
         tar_mask=target[..., 3] > 0.5,
         scene_rgb=_to_uint8(apply_light(scene, light)),
     )
-
-
-def iterate(start: int, count: int, **kwargs: object) -> Iterator[Pair]:
-    """Yield `count` pairs from `start` on; keyword arguments as for `synthesise`."""
-    for index in range(start, start + count):
-        yield synthesise(index, **kwargs)  # type: ignore[arg-type]
 
 
 def get_heldout_pairs(

@@ -73,8 +73,3 @@ _GLYPH_NAMES = {
 def get_glyph_names(category: str) -> tuple[str, ...]:
     """List the Unicode names of a category's glyphs, in a fixed order."""
     return tuple(name.strip() for name in _GLYPH_NAMES[category].replace("\n", " ").split(";"))
-
-
-def get_category(glyph_name: str) -> str | None:
-    """Find the category of a Unicode glyph name; None when it stands for none."""
-    return next((c for c in CATEGORIES if glyph_name in get_glyph_names(c)), None)

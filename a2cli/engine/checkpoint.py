@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from a2cli.errors import CheckpointError
+from a2cli.files import replace_folder
 
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
-
-
-@contextmanager
-def replace_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes `folder`'s place, flushed to disk, when the block ends well.
-
-    A reader sees the old folder, none or the new one, never a part; what a killed run left beside is removed.
-    Raises `CheckpointError` when the disk refuses.
-    """
-    beside = folder.with_name(f".{folder.name}.new.tmp")
-    before = folder.with_name(f".{folder.name}.old.tmp")
-    try:
-        for stale in (beside, before):
-            if stale.exists():
-                shutil.rmtree(stale)
-        beside.mkdir(parents=True)
-        yield beside
-        for path in (*beside.rglob("*"), beside):
-            _sync(path)
-        if folder.exists():
-            os.replace(folder, before)
-        os.replace(beside, folder)
-        _sync(folder.parent)
-    except (OSError, SafetensorError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{folder}: cannot be written: {cause}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(before, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +19,13 @@ import numpy as np
 from a2cli import __version__
 from a2cli.config.edit import SOURCE_WAYS, EditConfig, has_piped_stdin
 from a2cli.errors import ConfigError, DataError
+from a2cli.files import make_folder, show_name, write_bytes
 from a2cli.images.cutout import Cutout, cut_out
 from a2cli.images.encode import encode_photo
 from a2cli.images.geometry import get_blend_weight
-from a2cli.images.photo import Photo, show_name
+from a2cli.images.photo import Photo
 from a2cli.images.read import open_photo
-from a2cli.images.write import compose, get_target_format, save_mask, write_bytes
+from a2cli.images.write import compose, get_target_format, save_mask
 from a2cli.masks.read import get_hole, has_hole, read_mask
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
+NAME_BYTES = 255  # of a file name, on all common file systems
+SILENCE = 2.0  # seconds without a byte on stdin after which a2 says what it waits for
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def run_edit(config: EditConfig, progress: Progress | None = None) -> Iterator[E
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         else:
-            _make_folder(Path(path).parent)
+            make_folder(Path(path).parent)
             write_bytes(data, path)
         yield _describe(config, inputs, path, i, share, began)
 
@@ -123,8 +128,10 @@ def read_inputs(config: EditConfig) -> Inputs:
         return cut_out(reference, read_any_mask(config.ref_mask, reference.size, hole=False))
 
     source = config.sources[0] if config.sources else None
-    if source is None and "-" not in named and has_piped_stdin() and (stdin := sys.stdin.buffer.read()):
-        source = "-"
+    if source is None and "-" not in named and has_piped_stdin():
+        _warn_of_silence()
+        stdin = sys.stdin.buffer.read()
+        source = "-" if stdin else None
     if source is None:
         holed = None if config.mask.lower().startswith("box:") else read(config.mask)
         if holed is None or not has_hole(holed):
@@ -132,6 +139,16 @@ def read_inputs(config: EditConfig) -> Inputs:
         return Inputs(holed, get_hole(holed), read_subject(), config.mask)
     photo = read(source)
     return Inputs(photo, read_any_mask(config.mask, photo.size), read_subject(), source)
+
+
+def _warn_of_silence() -> None:
+    """Say what a2 waits for when nothing comes from a stdin that nobody named."""
+    try:
+        ready = select.select([sys.stdin], [], [], SILENCE)[0]
+    except (OSError, ValueError):  # Windows can only select on sockets
+        return
+    if not ready:
+        log.warning("no SOURCE was named: waiting for a photo on stdin (name one, or add < /dev/null)")
 
 
 def get_output_paths(config: EditConfig, name: str) -> list[str]:
@@ -142,14 +159,14 @@ def get_output_paths(config: EditConfig, name: str) -> list[str]:
     """
     if config.out is None and name == "-":
         raise ConfigError("a photo from stdin has no name to build on", hint="give -o FILE or -o -")
-    stem = "stdin" if name == "-" else Path(name).stem
+    count = config.num_images
+    own = _get_name("stdin" if name == "-" else Path(name).stem, room=len(f"-{count}") if count > 1 else 0)
     if config.out is None:
-        base = Path(name).with_name(f"{stem}.a2.png")
+        base = Path(name).with_name(own)
     elif config.out.endswith("/") or os.path.isdir(config.out):
-        base = Path(config.out) / f"{stem}.a2.png"
+        base = Path(config.out) / own
     else:
         base = Path(config.out)
-    count = config.num_images
     paths = [
         base if count == 1 else base.with_name(f"{base.stem}-{i + 1}{base.suffix}") for i in range(count)
     ]
@@ -169,6 +186,16 @@ def get_output_paths(config: EditConfig, name: str) -> list[str]:
     return [str(p) for p in paths] or ["-"]
 
 
+def _get_name(stem: str, room: int) -> str:
+    """STEM.a2.png with `room` bytes to spare; a stem too long for that ends in a digest, so that two stay apart."""
+    given = os.fsencode(stem)
+    most = NAME_BYTES - room - len(".a2.png")
+    if len(given) > most:
+        digest = hashlib.sha256(given).hexdigest()[:8]
+        stem = f"{given[: most - 9].decode('utf-8', 'ignore')}-{digest}"
+    return f"{stem}.a2.png"
+
+
 def _check_target(path: Path, inputs: list[Path], *, new_folder: bool) -> None:
     if path.exists():
         if any(given.exists() and path.samefile(given) for given in inputs):
@@ -180,13 +207,6 @@ def _check_target(path: Path, inputs: list[Path], *, new_folder: bool) -> None:
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir():
         raise DataError(f"{above}: not a folder", hint="choose another -o")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}", hint="choose another -o") from error
 
 
 def _generate(
@@ -222,13 +242,11 @@ def _silence_libraries() -> None:
 
 def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> dict[str, Any]:
     """What an output carries to be made again: model, adapter, seed, steps, mask digest, version."""
-    import hashlib
-
     traits = pipeline.backbone.traits
     return {
         "a2": __version__,
         "backbone": config.backbone,
-        "model": config.model or "default",
+        "model": "default" if config.model is None else _get_model_name(config.model),
         "base_hash": pipeline.backbone.base_hash[:16],
         "adapter_hash": pipeline.adapter_hash[:16],
         "seed": config.seed,
@@ -238,6 +256,12 @@ def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> 
         "feather": config.feather,
         "mask_sha256": hashlib.sha256(np.round(mask * 255).astype(np.uint8).tobytes()).hexdigest()[:16],
     }
+
+
+def _get_model_name(model: str) -> str:
+    """A hub id as it is; of a folder its name alone: where it lies is nobody's business."""
+    folder = Path(model).expanduser()
+    return folder.absolute().name if folder.exists() else model
 
 
 def _describe(

@@ -25,9 +25,9 @@ from a2cli.backbones.loading import check_folder, hash_weights
 from a2cli.config.load import build
 from a2cli.config.suggest import get_suggestion
 from a2cli.context.layout import PATCH
-from a2cli.engine.checkpoint import replace_folder
 from a2cli.engine.train_config import ModelConfig
 from a2cli.errors import CheckpointError, ConfigError
+from a2cli.files import replace_folder
 
 _BUILDERS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
     "transformer": build_transformer,
@@ -117,6 +117,8 @@ def _write_nano(backbone: NanoBackbone, folder: Path) -> None:
     index: dict[str, Any] = {
         "_class_name": "FluxFillPipeline",
         "_diffusers_version": _get_diffusers_version(),
+        "text_encoder": [None, None],  # no CLIP: its pooled vector is the mean of the other's states
+        "tokenizer": [None, None],
     }
     for name, component in backbone.components.items():
         index[name] = [type(component).__module__.split(".")[0], type(component).__name__]
@@ -128,6 +130,8 @@ def _write_nano(backbone: NanoBackbone, folder: Path) -> None:
                         f"{name}: tensor {key} is NaN or infinite in half precision; not saved"
                     )
             half.save_pretrained(folder / name, safe_serialization=True)
+        else:
+            component.save_pretrained(folder / name)
     FlowMatchEulerDiscreteScheduler(shift=backbone.traits.shift or 1.0).save_pretrained(folder / "scheduler")
     index["scheduler"] = ["diffusers", "FlowMatchEulerDiscreteScheduler"]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

@@ -177,7 +177,7 @@ def get_noise(shape: tuple[int, ...], options: EditOptions) -> torch.Tensor:
 
 
 def get_device(device: str) -> str:
-    """Resolve "auto" to the best device there is; raises `BackboneError` for one there is not."""
+    """Resolve "auto" to CUDA, else the CPU; raises `BackboneError` for a device there is not."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = device.partition(":")

@@ -67,6 +67,15 @@ class DataConfig:
     drop_prompt: float = 0.1
     drop_collage: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigError(f"workers must be 0 or more, not {self.workers}")
+        if not 1 <= self.context[0] <= self.context[1]:
+            raise ConfigError(f"context: {list(self.context)}", hint="two numbers, 1 <= low <= high")
+        for name in ("drop_prompt", "drop_collage"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class FlowConfig:
@@ -97,7 +106,8 @@ class TrainConfig:
     adapter: MotConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ConfigError(f"steps must be at least 1, not {self.steps}")
+        for name in ("steps", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if (self.model.train == "mot") != (self.adapter is not None):
             raise ConfigError("a section 'adapter' goes with 'model.train: mot', and only with it")

@@ -29,7 +29,7 @@ from a2cli.engine.checkpoint import (
 from a2cli.engine.optim import Ema, build_optimizers, get_lr_scale
 from a2cli.engine.train_config import TrainConfig
 from a2cli.errors import A2Error, CheckpointError, ConfigError
-from a2cli.images.write import write_bytes
+from a2cli.files import make_folder, write_bytes
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -101,10 +101,7 @@ class Trainer:
                 f"{self.run}: holds the checkpoints of a run",
                 hint="--resume auto goes on with it; output_dir=FOLDER starts another",
             )
-        try:
-            self.run.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{self.run}: cannot be made: {error.strerror}") from error
+        make_folder(self.run, error=ConfigError)
         write_bytes(dump_yaml(self.config).encode(), self.run / "config.yaml")
         self._forget_metrics()
         if self.step >= self.config.steps:  # stopped between the last checkpoint and its result

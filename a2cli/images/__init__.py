@@ -15,8 +15,8 @@ from a2cli.images.geometry import (
     resize,
     resize_subject,
 )
-from a2cli.images.photo import Photo, show_name
-from a2cli.images.read import FORMATS, MAX_PIXELS, open_photo
+from a2cli.images.photo import Photo
+from a2cli.images.read import FORMATS, open_photo
 from a2cli.images.write import (
     build_photo,
     compose,
@@ -25,12 +25,10 @@ from a2cli.images.write import (
     save_image,
     save_mask,
     save_photo,
-    write_bytes,
 )
 
 __all__ = [
     "FORMATS",
-    "MAX_PIXELS",
     "Crop",
     "Cutout",
     "Photo",
@@ -55,6 +53,4 @@ __all__ = [
     "save_image",
     "save_mask",
     "save_photo",
-    "show_name",
-    "write_bytes",
 ]

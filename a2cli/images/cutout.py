@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from a2cli.errors import DataError
+from a2cli.files import show_name
 from a2cli.images.geometry import get_bounding_box, resize, resize_subject
-from a2cli.images.photo import Photo, show_name
+from a2cli.images.photo import Photo
 
 REMEDY = "give its mask with --ref-mask"
 BORDER_SHARE = 0.85  # of the border that must have the ground's colour

@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from a2cli.errors import DataError
+from a2cli.files import show_name
 from a2cli.images.colour import build_image, to_srgb
 from a2cli.images.formats import encode_png16, encode_tiff
-from a2cli.images.photo import LAYOUTS, Photo, show_name, to_bytes8
+from a2cli.images.photo import LAYOUTS, Photo, to_bytes8
 
 FORMAT_SUFFIXES = {
     ".png": "PNG",
@@ -70,7 +71,7 @@ def encode_photo(
         if mode.endswith(";16"):
             return encode_png16(samples, mode, icc_profile, photo.exif, _get_texts(metadata, xmp))
         return _encode(samples, mode, icc_profile, photo, format, metadata, xmp)
-    except (OSError, ValueError, TypeError, struct.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
         raise DataError(
             f"{show_name(photo.name)}: cannot be saved as {format}: {error}", hint="save it as PNG"
         ) from error

@@ -71,11 +71,6 @@ class Photo:
         return LAYOUTS[self.mode]
 
 
-def show_name(name: str) -> str:
-    """A file's name on one line: newlines and other unprintable characters escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-
-
 def to_bytes8(samples: np.ndarray) -> np.ndarray:
     """uint16 samples rounded to uint8 (65535 -> 255); uint8 unchanged."""
     if samples.dtype == np.uint8:

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import struct
+import warnings
 from pathlib import Path
 from typing import IO
 
@@ -19,12 +20,13 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from a2cli.errors import DataError
+from a2cli.files import show_name
 from a2cli.images.colour import get_samples, to_srgb
 from a2cli.images.exif import ORIENTATION, get_exif, set_upright, turn_upright
-from a2cli.images.photo import Photo, show_name
+from a2cli.images.photo import Photo
+from a2cli.types import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
-MAX_PIXELS = 178_956_970
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://|data:", re.ASCII)
 # What a Pillow mode becomes without losing a value. What is not named (32-bit integers, floats) is refused.
 PROMOTED = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB"}
@@ -65,7 +67,7 @@ def _read(file: IO[bytes], name: str, max_pixels: int) -> Photo:
         raise DataError(f"{shown}: the file is empty", hint="export or download it again")
     _check_size(_peek_webp_size(head), shown, max_pixels)
     image = _open(file, head, shown)
-    with image:
+    with image, warnings.catch_warnings(action="ignore"):  # Pillow's remarks on EXIF it cannot read
         _check_size(image.size, shown, max_pixels)
         if (
             getattr(image, "is_animated", False) and image.format != "MPO"
@@ -104,12 +106,13 @@ def _open(file: IO[bytes], head: bytes, shown: str) -> ImageFile.ImageFile:
     Image.init()
     cause = ""
     for format_name in FORMATS:
-        factory, accept = Image.OPEN[format_name]
-        if accept is not None and accept(head[:16]) is not True:
+        factory, accept = Image.OPEN.get(format_name, (None, None))  # Pillow before 11.3 knows no AVIF
+        if factory is None or (accept is not None and accept(head[:16]) is not True):
             continue
         file.seek(0)
         try:
-            return factory(file, "")
+            with warnings.catch_warnings(action="ignore"):
+                return factory(file, "")
         except Exception as error:  # plugins raise anything on hostile headers
             cause = f" ({str(error) or type(error).__name__})"
     if cause:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import stat
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from a2cli.errors import DataError
+from a2cli.files import show_name, write_bytes
 from a2cli.images.colour import from_srgb
 from a2cli.images.encode import FORMAT_SUFFIXES, encode_photo
 from a2cli.images.geometry import get_bounding_box
-from a2cli.images.photo import Photo, show_name
+from a2cli.images.photo import Photo
 
 
 def compose(photo: Photo, edited_rgb: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -120,50 +118,12 @@ def save_image(rgb: np.ndarray, path: str | Path, *, metadata: dict[str, str] | 
 
 
 def save_mask(mask: np.ndarray, path: str | Path) -> None:
-    """Save a (H, W) mask, bool or float in [0, 1], as a grey PNG: 0 -> black, 1 -> white."""
+    """Save a (H, W) mask, bool or float in [0, 1], as a grey PNG: 0 -> black, 1 -> white.
+
+    Raises DataError when the name asks for another format or nothing can be written there.
+    """
+    if Path(path).suffix.lower() not in ("", ".png"):
+        raise DataError(f"{show_name(str(path))}: masks are saved as PNG", hint="name it .png")
     grey = np.rint(np.clip(mask.astype(np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
     photo = Photo(np.repeat(grey[..., None], 3, axis=2), None, grey, "L", "PNG", str(path), "L")
     write_bytes(encode_photo(photo, grey, "PNG", None), path)
-
-
-def write_bytes(data: bytes, path: str | Path) -> None:
-    """Write a file that is the old one or the new one at every moment, also after kill -9 or a full disk.
-
-    Written beside the target, synced, renamed over it; the mode bits of a file that is replaced are kept.
-    Raises DataError naming the path and the cause.
-    """
-    path = Path(path)
-    beside = path.parent / f".a2-{secrets.token_hex(8)}.tmp"  # short: the name itself may be 255 bytes long
-    try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            with open(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                os.chmod(beside, stat.S_IMODE(path.stat().st_mode))
-            os.replace(beside, path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except (OSError, ValueError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise DataError(
-            f"{show_name(str(path))}: cannot be written: {cause}", hint="check the folder and the free space"
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where the system lets a folder be synced."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some network file systems refuse; the file itself is synced
-    finally:
-        os.close(handle)

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from noise import pnoise2
 
-from a2cli.errors import ConfigError, DataError
-from a2cli.masks.morph import bounding_box, dilate_disc, get_iou
+from a2cli.errors import ConfigError
+from a2cli.masks.morph import dilate_disc, get_iou, require_bounding_box
 
 Range = tuple[float, float]
 
@@ -58,7 +58,7 @@ class RoughStrengths:
 
 def get_object_size(mask: np.ndarray) -> float:
     """The object's size in pixels: geometric mean of its bounding box's sides. DataError if empty."""
-    x0, y0, x1, y1 = bounding_box(mask)
+    x0, y0, x1, y1 = require_bounding_box(mask)
     return float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
@@ -146,17 +146,10 @@ def project_points(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 def box_of(mask: np.ndarray) -> np.ndarray:
     """The filled bounding box of a mask, bool (H, W). Raises DataError on an empty mask."""
-    x0, y0, x1, y1 = bounding_box(mask)
+    x0, y0, x1, y1 = require_bounding_box(mask)
     box = np.zeros_like(mask)
     box[y0:y1, x0:x1] = True
     return box
-
-
-def dilate_evaluation(mask: np.ndarray, radius: float) -> np.ndarray:
-    """The rough mask of the paper's evaluation (5.2): isotropic dilation by a stated radius in pixels."""
-    if not mask.any():
-        raise DataError("the mask is empty", hint="mark at least one pixel")
-    return dilate_disc(mask, radius)
 
 
 def _get_depths(hierarchy: np.ndarray) -> list[int]:

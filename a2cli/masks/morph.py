@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from a2cli.errors import DataError
+from a2cli.images.geometry import Box, get_bounding_box
 
 Mask = np.ndarray  # bool (H, W)
 
@@ -19,7 +20,7 @@ def dilate_disc(mask: Mask, radius: float) -> Mask:
     _check_radius(radius)
     if radius < 1 or not mask.any():
         return mask.copy()
-    x0, y0, x1, y1 = bounding_box(mask)
+    x0, y0, x1, y1 = require_bounding_box(mask)
     pad = int(np.ceil(radius))
     rows = slice(max(y0 - pad, 0), y1 + pad)
     columns = slice(max(x0 - pad, 0), x1 + pad)
@@ -53,13 +54,12 @@ def shift(mask: Mask, dx: int, dy: int) -> Mask:
     return moved
 
 
-def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
-    """Return (x0, y0, x1, y1) of the set pixels, x1 and y1 exclusive. Raises DataError on an empty mask."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+def require_bounding_box(mask: Mask) -> Box:
+    """`get_bounding_box` of a mask that must not be empty; raises DataError if it is."""
+    box = get_bounding_box(mask)
+    if box is None:
         raise DataError("the mask is empty", hint="mark at least one pixel")
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return box
 
 
 def get_iou(a: Mask, b: Mask) -> float:

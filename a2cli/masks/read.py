@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 
 from a2cli.errors import DataError
+from a2cli.files import show_name
 from a2cli.images.geometry import resize
-from a2cli.images.photo import Photo, show_name
-from a2cli.images.read import MAX_PIXELS, open_photo
+from a2cli.images.photo import Photo
+from a2cli.images.read import open_photo
+from a2cli.types import MAX_PIXELS
 
 BOX = re.compile(r"box:", re.IGNORECASE)
 SAME_ASPECT = 0.01  # relative difference up to which --fit-mask takes two shapes for one

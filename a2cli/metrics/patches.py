@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from a2cli.masks.morph import bounding_box
+from a2cli.masks.morph import require_bounding_box
 
 PATCH = 7  # pixels, after both regions are brought to SIDE
 SIDE = 48  # longest side of a region's bounding box, pixels
@@ -56,7 +56,7 @@ def get_patches(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Where no window fits inside the mask (hair, wires), windows with their centre in the mask are taken.
     """
-    x0, y0, x1, y1 = bounding_box(mask)
+    x0, y0, x1, y1 = require_bounding_box(mask)
     crop = image[y0:y1, x0:x1].astype(np.float32) / 255.0
     scale = SIDE / max(crop.shape[:2])
     size = (max(PATCH, round((x1 - x0) * scale)), max(PATCH, round((y1 - y0) * scale)))

@@ -19,9 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from a2cli.errors import A2Error, CheckpointError
+from a2cli.files import PICKLE_SUFFIXES, make_folder, write_bytes
 from a2cli.mot.config import MotConfig
 from a2cli.mot.experts import MotLinear
-from a2cli.mot.files import check_layout, read_header, write_atomic
+from a2cli.mot.header import check_layout, read_header
 from a2cli.mot.inject import get_parameter_shapes, inject_mot
 from a2cli.mot.model import ROUTER_NAME, MotModel
 from a2cli.types import BlockSpec
@@ -29,7 +30,6 @@ from a2cli.types import BlockSpec
 FORMAT, VERSION = "a2-mot", 1
 WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
 METADATA_KEY = "a2"
-PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 
 
@@ -37,7 +37,7 @@ DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 class AdapterInfo:
     """What an adapter says of itself: everything in adapter_config.json.
 
-    base_hash: `hash_base` of the transformer it was trained on. attention: the layout of the sequence in
+    base_hash: that of the backbone it was trained on. attention: the layout of the sequence in
     training. recipe: how it was trained, JSON values. dtype: safetensors' name for the tensors' type.
     """
 
@@ -100,18 +100,21 @@ def save_adapter(
     folder = Path(folder)
     tensors = {}
     for name, tensor in handle.state_dict().items():
-        if not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"tensor {name} holds NaN or infinite values; not saved")
-        tensors[name] = tensor.to("cpu", dtype or tensor.dtype).contiguous()
-    kept = next(iter(tensors.values())).dtype
-    if kept not in DTYPES:
-        raise CheckpointError(f"adapters are not stored as {kept}", hint="float32, bfloat16 or float16")
-    info = AdapterInfo(backbone, base_id, base_hash, handle.config, DTYPES[kept], attention, dict(recipe))
+        kept = tensor.to("cpu", dtype or tensor.dtype).contiguous()  # half precision overflows at 65504
+        if not bool(kept.isfinite().all()):
+            raise CheckpointError(f"tensor {name} holds NaN or infinite values as {kept.dtype}; not saved")
+        tensors[name] = kept
+    stored = next(iter(tensors.values())).dtype
+    if stored not in DTYPES:
+        raise CheckpointError(f"adapters are not stored as {stored}", hint="float32, bfloat16 or float16")
+    info = AdapterInfo(backbone, base_id, base_hash, handle.config, DTYPES[stored], attention, dict(recipe))
     text = _to_json(info)
-    data = save(tensors, metadata={"format": "pt", METADATA_KEY: text})
-    write_atomic(folder / WEIGHTS, data)
-    write_atomic(folder / CONFIG, text.encode())
-    write_atomic(folder / CARD, _get_card(info, sum(tensor.numel() for tensor in tensors.values())).encode())
+    card = _get_card(info, sum(tensor.numel() for tensor in tensors.values()))
+    # One key only: safetensors writes several in an order that changes from process to process.
+    weights = save(tensors, metadata={METADATA_KEY: text})
+    make_folder(folder, error=CheckpointError)
+    for name, data in ((WEIGHTS, weights), (CONFIG, text.encode()), (CARD, card.encode())):
+        write_bytes(data, folder / name, error=CheckpointError)
     return info
 
 
@@ -161,11 +164,15 @@ def read_adapter(folder: str | Path) -> AdapterInfo:
 
 def _find_weights(folder: Path) -> Path:
     path = folder / WEIGHTS
-    if folder.suffix in PICKLES:
+    if folder.suffix.lower() in PICKLE_SUFFIXES:
         raise CheckpointError(f"{folder}: pickled weights are never opened", hint="use safetensors")
     if path.is_file():
         return path
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES) if folder.is_dir() else []
+    pickles = (
+        sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICKLE_SUFFIXES)
+        if folder.is_dir()
+        else []
+    )
     if pickles:
         raise CheckpointError(
             f"{folder / pickles[0]}: pickled weights are never opened", hint="use safetensors"
@@ -202,7 +209,7 @@ def load_adapter(
 ) -> tuple[MotModel, AdapterInfo]:
     """Inject an adapter's experts into a transformer and load their weights.
 
-    base_hash: `hash_base` of this transformer. dtype: of the parameters made. On any failure the transformer
+    base_hash: that of this transformer's backbone. dtype: of the parameters made. On any failure the transformer
     is left as it was. Raises CheckpointError as `read_adapter` does, for another base, and, naming the
     tensor, for one that is missing, unknown, of the wrong shape or dtype, truncated, NaN or infinite.
     """

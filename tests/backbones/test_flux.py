@@ -179,6 +179,19 @@ def test_nano_conforms_and_survives_saving(tmp_path: Path) -> None:
     check_backbone(NanoBackbone, str(tmp_path / "one"))
 
 
+def test_diffusers_opens_a_saved_nano(tmp_path: Path) -> None:
+    """An ordinary diffusers folder, only without CLIP."""
+    from diffusers import FluxFillPipeline
+
+    (tmp_path / "none").mkdir()
+    save_nano(build_nano(tmp_path / "none"), tmp_path / "nano")
+    pipeline = FluxFillPipeline.from_pretrained(tmp_path / "nano", text_encoder=None, tokenizer=None)
+    ours = NanoBackbone.load(str(tmp_path / "nano"))
+    assert torch.equal(pipeline.transformer.proj_out.weight, ours.transformer.proj_out.weight)
+    ids = [part(["a red cup"]).input_ids for part in (pipeline.tokenizer_2, ours.components["tokenizer_2"])]
+    assert ids[0] == ids[1]
+
+
 def test_a_saved_nano_replaces_the_old_one_whole(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     built = build_nano(tmp_path / "none")

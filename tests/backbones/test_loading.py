@@ -166,6 +166,10 @@ def test_folders_with_code_of_their_own_are_refused(folder: Path, tmp_path: Path
     (model / "transformer" / "modeling.py").write_text("raise SystemExit")
     with pytest.raises(BackboneError, match=r"modeling\.py: model folders with code"):
         FluxFillBackbone.load(str(model))
+    shutil.move(model / "transformer", tmp_path / "elsewhere")
+    (model / "transformer").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BackboneError, match=r"modeling\.py: model folders with code"):
+        FluxFillBackbone.load(str(model))
 
 
 def test_configs_that_are_no_objects_are_refused(tmp_path: Path) -> None:

@@ -139,3 +139,16 @@ def test_batches_with_different_masks_need_the_full_grid(transformer: torch.nn.M
     visible[1] = ~visible[1]
     with pytest.raises(ValueError, match="one mask"):
         TwoPass(transformer).encode_context(replace(condition, visible=visible))
+
+
+@torch.no_grad()
+def test_a_guidance_of_zero_is_zero(transformer: torch.nn.Module) -> None:
+    condition = get_condition()
+    noisy = torch.randn(2, GRID[0] * GRID[1], 8, generator=torch.Generator().manual_seed(2))
+    outputs = []
+    for guidance in (0.0, 1.0, None):
+        two_pass = TwoPass(transformer, guidance=guidance)
+        cache = two_pass.encode_context(condition, full_grid=True)
+        outputs.append(two_pass.predict_velocity(noisy, 0.5, condition, cache))
+        two_pass.remove()
+    assert not torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[1], outputs[2])

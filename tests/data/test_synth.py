@@ -19,8 +19,8 @@ from a2cli.data.folder import write_synthesised
 from a2cli.data.glyphs import find_emoji_font, load_glyph
 from a2cli.data.photos import HELD_OUT, load_photos
 from a2cli.data.records import Pair
-from a2cli.data.synth import SynthConfig, get_heldout_pairs, get_split_glyphs, iterate, synthesise
-from a2cli.data.taxonomy import CATEGORIES, get_category, get_glyph_names
+from a2cli.data.synth import SynthConfig, get_heldout_pairs, get_split_glyphs, synthesise
+from a2cli.data.taxonomy import CATEGORIES, get_glyph_names
 from a2cli.errors import ConfigError, DataError
 from a2cli.images.read import open_photo
 
@@ -56,7 +56,6 @@ def make_digest(seed: int, index: int) -> str:
 @needs_font
 def test_a_pair_is_a_function_of_seed_and_index() -> None:
     here = [make_digest(7, i) for i in range(12)]
-    assert here == [digest(pair) for pair in iterate(0, 12, seed=7, config=SMALL)]
     assert here[::-1] == [make_digest(7, i) for i in reversed(range(12))]
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         assert list(pool.map(partial(make_digest, 7), range(12), chunksize=3)) == here
@@ -94,7 +93,6 @@ def test_splits_share_no_subject() -> None:
         train, test = (get_split_glyphs(category, split) for split in ("train", "test"))
         assert len(test) >= 4 and not set(train) & set(test)
         assert sorted((*train, *test)) == sorted(get_glyph_names(category))
-        assert all(get_category(name) == category for name in (*train, *test))
         every += [*train, *test]
     assert len(every) == len(set(every))
     train_photos, test_photos = ({p[0] for p in load_photos(None, split)} for split in ("train", "test"))

@@ -19,7 +19,6 @@ from a2cli.engine.checkpoint import (
     flatten_optimizer,
     list_checkpoints,
     load_checkpoint,
-    replace_folder,
     restore_optimizer,
     save_checkpoint,
 )
@@ -75,18 +74,6 @@ def test_a_refused_write_leaves_the_old_checkpoint_and_nothing_else(tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
         save_checkpoint(tmp_path / "file" / "step-1", get_tensors(), {"step": 1})
-
-
-def test_an_error_while_filling_keeps_the_old_folder(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "old").write_text("old")
-    with pytest.raises(KeyboardInterrupt), replace_folder(tmp_path / "model") as beside:
-        (beside / "new").write_text("new")
-        raise KeyboardInterrupt
-    assert [p.name for p in tmp_path.rglob("*")] == ["model", "old"]
-    with replace_folder(tmp_path / "model") as beside:
-        (beside / "new").write_text("new")
-    assert [p.name for p in tmp_path.rglob("*")] == ["model", "new"]
 
 
 def test_killed_at_any_moment_a_reader_sees_all_or_nothing(tmp_path: Path) -> None:

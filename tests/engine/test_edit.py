@@ -260,6 +260,49 @@ def test_a_real_pipe_in_and_out(studio: Studio) -> None:
     assert Image.open(io.BytesIO(done.stdout)).size == (56, 40)
 
 
+def test_a_region_is_saved_as_png_only(studio: Studio) -> None:
+    done = studio.edit(studio.photo, "--mask", BOX, "-o", "out.png", "--save-region", "region.jpg")
+    assert (done.code, done.stderr.count("\n")) == (2, 1) and "saved as PNG (name it .png)" in done.stderr
+    assert not (studio.folder / "out.png").exists()
+
+
+def test_long_names_are_shortened_and_stay_apart(studio: Studio) -> None:
+    names = ["n" * 251 + ".png", "n" * 250 + "m.png", "\u00fc" * 125 + "x.png"]
+    outputs = set()
+    for name in names:
+        source = studio.write(name, studio.photo.read_bytes())
+        for arguments in ((), ("-n", 10), ("-o", str(studio.folder))):
+            done = studio.edit(source, "--mask", BOX, "--dry-run", "--ref", studio.ref, *arguments)
+            assert done.code == 0, done.stderr
+            for line in done.lines:
+                path = Path(line)
+                assert path.parent == studio.folder and len(os.fsencode(path.name)) <= 255
+                assert ".a2" in path.name and path.suffix == ".png"
+        outputs.add(studio.edit(source, "--mask", BOX, "--dry-run").lines[0])
+    assert len(outputs) == len(names)
+    done = studio.edit(studio.folder / names[2], "--mask", BOX)
+    assert done.code == 0 and Path(done.lines[0]).is_file()
+
+
+def test_the_recipe_tells_the_models_name_and_not_its_place(studio: Studio) -> None:
+    done = studio.edit(studio.photo, "--mask", BOX, "-o", "out.png")
+    assert done.code == 0
+    info = Image.open(studio.folder / "out.png").info
+    assert json.loads(info["a2"])["model"] == studio.model.name
+    assert str(studio.model.parent) not in str(info)
+
+
+def test_a_silent_pipe_is_explained(studio: Studio) -> None:
+    hole = np.dstack([studio.scene, np.where(studio.marked, 0, 255).astype(np.uint8)])
+    mask = studio.write("holed.png", encode(hole, "PNG"))
+    command = get_command(studio, "--mask", mask, "--dry-run")
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None and process.stderr is not None
+    assert b"waiting for a photo on stdin" in process.stderr.readline()
+    stdout, stderr = process.communicate(timeout=300)
+    assert (process.returncode, stderr) == (0, b"") and b"holed.a2.png" in stdout
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )

@@ -18,7 +18,7 @@ from a2cli.engine.heldout import (
     get_item_seed,
 )
 from a2cli.errors import ConfigError, DataError
-from a2cli.masks.morph import bounding_box, get_iou
+from a2cli.masks.morph import get_iou, require_bounding_box
 from a2cli.metrics.pixel import masked_mae
 
 
@@ -56,8 +56,8 @@ def test_masks_depend_on_the_pair_and_the_config_alone() -> None:
         fine, rough, box = (build_mask(pair, protocol, config) for protocol in ("fine", "rough", "box"))
         assert np.array_equal(fine, pair.tar_mask)
         assert np.array_equal(rough, build_mask(replace(pair, prompt="other"), "rough", config))
-        assert 0.5 < get_iou(fine, rough) < 1 and bounding_box(box) == bounding_box(rough)
-        assert box.sum() == np.prod(np.subtract(bounding_box(box)[2:], bounding_box(box)[:2]))
+        assert 0.5 < get_iou(fine, rough) < 1 and require_bounding_box(box) == require_bounding_box(rough)
+        assert box.sum() == np.prod(np.subtract(require_bounding_box(box)[2:], require_bounding_box(box)[:2]))
     rough = build_mask(PAIRS[0], "rough", config)
     assert not np.array_equal(rough, build_mask(replace(PAIRS[0], id="other"), "rough", config))
     assert not np.array_equal(rough, build_mask(PAIRS[0], "rough", HeldoutConfig(seed=1)))

@@ -88,3 +88,23 @@ def test_one_name_twice_is_refused(tmp_path: Path) -> None:
     draw_disc(tmp_path / "x" / "a.png")
     done = run(tmp_path / "a.png", tmp_path / "x" / "a.png", "--stage", "box", "-o", tmp_path)
     assert done.returncode == 2 and "one name" in done.stderr
+    (tmp_path / "a.bmp").write_bytes((tmp_path / "a.png").read_bytes())
+    done = run(tmp_path / "a.png", tmp_path / "a.bmp", "--stage", "box")
+    assert done.returncode == 2 and "one name" in done.stderr
+
+
+def test_masks_are_not_replaced_and_places_are_checked(tmp_path: Path) -> None:
+    draw_disc(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    for out, message in (
+        ("a.png", "replace a mask"),
+        ("b.jpg", "saved as PNG"),
+        ("a.png/b.png", "cannot be"),
+    ):
+        done = run(tmp_path / "a.png", "--stage", "box", "-o", tmp_path / out)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (
+            2,
+            "",
+            1,
+        ) and message in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"] and (tmp_path / "a.png").read_bytes() == before

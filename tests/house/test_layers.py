@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "a2cli"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("a2cli", "errors", "types", "config"),
+    ("a2cli", "errors", "types", "files", "config"),
     ("images", "masks", "mot", "context", "localize", "region", "flow", "backbones"),
     ("data", "metrics"),
     ("engine",),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +30,6 @@ from a2cli.images import (
     save_image,
     save_mask,
     save_photo,
-    write_bytes,
 )
 from a2cli.images.formats import encode_png16
 
@@ -326,50 +323,3 @@ def test_longest_names_can_be_written(tmp_path: Path) -> None:
     assert len(path.name.encode()) == 255
     save_image(SCENE, path)
     assert open_photo(path).size == (40, 56)
-
-
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "o.png"
-    write_bytes(b"old", path)
-    path.chmod(0o640)
-    write_bytes(b"new", path)
-    assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o640
-    (tmp_path / "folder").mkdir()
-    for bad in (
-        tmp_path / "missing" / "o.png",
-        tmp_path / "folder",
-        tmp_path / ("n" * 300),
-        path / "below.png",
-    ):
-        with pytest.raises(DataError, match="cannot be written"):
-            write_bytes(b"x", bad)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "o.png"]
-    assert path.read_bytes() == b"new"
-
-
-def test_full_disk_and_kill_leave_the_old_file(tmp_path: Path) -> None:
-    """A real limit on the file size stands in for the full disk; a real SIGKILL for the kill."""
-    path = tmp_path / "o.bin"
-    write_bytes(b"old", path)
-    full = (
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
-        "from a2cli.images import write_bytes; from a2cli.errors import DataError\n"
-        f"try:\n    write_bytes(bytes(100000), {str(path)!r})\nexcept DataError as error:\n    print(error)\n"
-    )
-    result = subprocess.run([sys.executable, "-c", full], capture_output=True, text=True, check=True)
-    assert "cannot be written" in result.stdout
-    assert [p.name for p in tmp_path.iterdir()] == ["o.bin"] and path.read_bytes() == b"old"
-
-    killed = (
-        "import os, signal; from a2cli.images import write_bytes\n"
-        "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"  # all is written, nothing renamed
-        f"write_bytes(bytes(1000), {str(path)!r})\n"
-    )
-    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
-    assert path.read_bytes() == b"old"
-
-
-def test_read_only_place_is_named() -> None:
-    with pytest.raises(DataError, match=r"/proc/o\.png: cannot be written"):
-        write_bytes(b"x", "/proc/o.png")  # not even root may

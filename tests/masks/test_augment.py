@@ -19,7 +19,7 @@ from a2cli.masks.augment import (
     roughen,
     sample_strengths,
 )
-from a2cli.masks.morph import bounding_box, dilate_disc, get_iou
+from a2cli.masks.morph import dilate_disc, get_iou, require_bounding_box
 
 
 def draw_disc(size: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -139,9 +139,9 @@ def test_empty_mask_is_refused() -> None:
 def test_box_is_the_bounding_box() -> None:
     rough = roughen(draw_horseshoe(), np.random.default_rng(5))
     box = box_of(rough)
-    x0, y0, x1, y1 = bounding_box(rough)
+    x0, y0, x1, y1 = require_bounding_box(rough)
     assert box.sum() == (x1 - x0) * (y1 - y0) and box[y0:y1, x0:x1].all()
-    assert bounding_box(box) == (x0, y0, x1, y1)
+    assert require_bounding_box(box) == (x0, y0, x1, y1)
 
 
 def test_strengths_scale_with_the_object() -> None:

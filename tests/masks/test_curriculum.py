@@ -10,7 +10,7 @@ import pytest
 from a2cli.errors import ConfigError
 from a2cli.masks.augment import box_of, roughen
 from a2cli.masks.curriculum import MatsConfig, apply_stage, get_stage, get_stage_starts, sample_stage
-from a2cli.masks.morph import bounding_box
+from a2cli.masks.morph import require_bounding_box
 
 
 def test_the_papers_6000_steps() -> None:
@@ -72,7 +72,7 @@ def test_stages_applied() -> None:
     rough = apply_stage(mask, "rough", np.random.default_rng(0))
     assert np.array_equal(rough, roughen(mask, np.random.default_rng(0)))
     box = apply_stage(mask, "box", np.random.default_rng(0))
-    assert np.array_equal(box, box_of(rough)) and bounding_box(box) == bounding_box(rough)
+    assert np.array_equal(box, box_of(rough)) and require_bounding_box(box) == require_bounding_box(rough)
     with pytest.raises(ConfigError, match="coarse"):
         apply_stage(mask, "coarse", np.random.default_rng(0))
 

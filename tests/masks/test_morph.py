@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from a2cli.errors import DataError
-from a2cli.masks.morph import bounding_box, dilate_disc, erode_disc, get_iou, shift
+from a2cli.masks.morph import dilate_disc, erode_disc, get_iou, require_bounding_box, shift
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=17))
 radii = st.one_of(st.integers(0, 9).map(float), st.floats(0, 9))
@@ -67,9 +67,9 @@ def test_shift_moves_without_wrapping(mask: np.ndarray, dx: int, dy: int) -> Non
 def test_bounding_box_is_half_open_and_tight() -> None:
     mask = np.zeros((10, 12), bool)
     mask[3, 4] = mask[7, 9] = True
-    assert bounding_box(mask) == (4, 3, 10, 8)
+    assert require_bounding_box(mask) == (4, 3, 10, 8)
     with pytest.raises(DataError, match="empty"):
-        bounding_box(np.zeros((4, 4), bool))
+        require_bounding_box(np.zeros((4, 4), bool))
 
 
 def test_iou() -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import Tensor
 from a2cli.backbones.blocks import get_blocks
 from a2cli.errors import CheckpointError
 from a2cli.mot import MotConfig, hash_base, inject_mot, load_adapter, read_adapter, save_adapter
-from a2cli.mot.files import read_header, write_atomic
+from a2cli.mot.header import read_header
 
 CONFIG = MotConfig(num_experts=4, rank=2, alpha=4.0, targets="attention")
 RECIPE = {"steps": 6000, "stages": ["fine", "rough", "box"], "seed": 1}
@@ -306,12 +308,45 @@ def test_nan_is_not_saved_and_the_old_adapter_stays(saved: tuple[Path, str, Tens
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
-    (tmp_path / "file").mkdir()
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        write_atomic(tmp_path / "file", b"new")  # a folder is in the way
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+def test_half_precision_that_overflows_is_not_saved(saved: tuple[Path, str, Tensor], tmp_path: Path) -> None:
+    folder, base_hash, _ = saved
+    flux = build_tiny_flux()
+    handle, _ = load_adapter(flux, get_blocks(flux), folder, base_hash=base_hash)
+    with torch.no_grad():
+        handle.linears["transformer_blocks.1.attn.to_q"].A[0, 0] = 1e6
+    arguments: dict[str, Any] = {"backbone": "nano", "base_id": "t", "base_hash": base_hash, "recipe": {}}
+    with pytest.raises(CheckpointError, match=NAME):
+        save_adapter(handle, tmp_path / "half", dtype=torch.float16, **arguments)
+    save_adapter(handle, tmp_path / "wide", dtype=torch.bfloat16, **arguments)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(saved: tuple[Path, str, Tensor], tmp_path: Path) -> None:
+    folder, base_hash, _ = saved
+    flux = build_tiny_flux()
+    handle, _ = load_adapter(flux, get_blocks(flux), folder, base_hash=base_hash)
     (tmp_path / "plain").write_bytes(b"old")
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        write_atomic(tmp_path / "plain" / "file", b"new")
+    with pytest.raises(CheckpointError, match="cannot be made"):
+        save_adapter(
+            handle, tmp_path / "plain" / "x", backbone="nano", base_id="t", base_hash=base_hash, recipe={}
+        )
     assert (tmp_path / "plain").read_bytes() == b"old"
+
+
+def test_the_same_adapter_is_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    """Two header keys come in an order that differs from process to process: there is one."""
+    code = (
+        "import sys, torch; sys.path.insert(0, sys.argv[2])\n"
+        "from tiny_flux import build_tiny_flux\n"
+        "from a2cli.backbones.blocks import get_blocks\n"
+        "from a2cli.mot import MotConfig, inject_mot, save_adapter\n"
+        "torch.manual_seed(0); flux = build_tiny_flux()\n"
+        "handle = inject_mot(flux, get_blocks(flux), MotConfig(num_experts=2, rank=2))\n"
+        "save_adapter(handle, sys.argv[1], backbone='n', base_id='b', base_hash='h', recipe={'steps': 1})\n"
+    )
+    files = []
+    for name in "abc":
+        command = [sys.executable, "-c", code, str(tmp_path / name), str(Path(__file__).parent)]
+        subprocess.run(command, check=True, timeout=300)
+        files.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
+    assert files[0] == files[1] == files[2]
+    assert list(read_header(tmp_path / "a" / "adapter_model.safetensors")[0]) == ["a2"]

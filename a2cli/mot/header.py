@@ -1,11 +1,9 @@
-"""Reading a safetensors header with suspicion, and writing a file whole or not at all."""
+"""Reading a safetensors header with suspicion."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,42 +104,3 @@ def check_layout(
     for name in layout:
         if name not in wanted:
             raise CheckpointError(f"{path}: tensor {name} belongs to no block of this model")
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside, flush to disk, rename: the file is the old one or the new one, and no temporary stays.
-
-    Makes the folder. Raises CheckpointError when it cannot be written.
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_get_umask())
-        os.replace(temporary, path)
-        temporary = None
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _get_umask() -> int:
-    # The only portable way to read it is to set it.
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
