@@ -26,7 +26,8 @@ class Traits:
 
     `resolution` side of the working crop in px (a multiple of `token_px`), `context` its side over the mask's
     longest side, `collage` whether the hole is filled with the placed reference, `steps` and `guidance` the
-    defaults of sampling, `shift` the timestep shift (None: by resolution).
+    defaults of sampling, `shift` the timestep shift (None: by resolution). `strength` in (0, 1] is the noise level
+    sampling starts from: 1 is noise alone, less keeps that much of the placed reference (SDEdit; needs `collage`).
     """
 
     resolution: int
@@ -36,6 +37,7 @@ class Traits:
     steps: int = 20
     guidance: float = 30.0
     shift: float | None = None
+    strength: float = 1.0
 
 
 @runtime_checkable

@@ -14,9 +14,9 @@ import torch
 from a2cli.backbones.base import Backbone
 from a2cli.backbones.registry import load_backbone_class
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
-from a2cli.engine.prepare import prepare_edit, to_picture, to_pixels
+from a2cli.engine.prepare import get_start, prepare_edit, to_picture, to_pixels
 from a2cli.errors import BackboneError, CheckpointError
-from a2cli.flow import get_resolution_mu, get_sigmas, sample_euler
+from a2cli.flow import get_resolution_mu, get_sigmas, interpolate, sample_euler
 from a2cli.flow.samplers import Callback
 from a2cli.images.cutout import Cutout
 from a2cli.images.geometry import paste_back
@@ -109,7 +109,10 @@ class EditPipeline:
             to_pixels(prepared.reference[None]).to(device),
             [options.prompt],
         )
-        tokens = self.sample(condition, options, callback)
+        start = None
+        if traits.strength < 1:
+            start = self.backbone.encode_pixels(to_pixels(get_start(prepared)[None]).to(device))
+        tokens = self.sample(condition, options, callback, start=start)
         pictures = self.backbone.decode_tokens(tokens, condition.grid)
         if not bool(pictures.isfinite().all()):
             raise BackboneError("the model returned NaN", hint="try --dtype float32")
@@ -118,9 +121,17 @@ class EditPipeline:
         return [np.clip(paste_back(canvas, to_picture(p), prepared.crop), 0, 255) for p in pictures]
 
     def sample(
-        self, condition: Condition, options: EditOptions, callback: Callback | None = None
+        self,
+        condition: Condition,
+        options: EditOptions,
+        callback: Callback | None = None,
+        *,
+        start: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Denoise the region of one condition `num_images` times: full-grid tokens (num_images, N, C)."""
+        """Denoise the region of one condition `num_images` times: full-grid tokens (num_images, N, C).
+
+        With `start` (1, N, C), sampling begins at the backbone's `strength` from these tokens, noised so far.
+        """
         region = condition.get_region()
         self.two_pass.guidance = (
             options.guidance if options.guidance is not None else self.backbone.traits.guidance
@@ -139,7 +150,11 @@ class EditPipeline:
             return self.two_pass.predict_velocity(x, sigma, condition, cache, region)
 
         tokens = condition.masked.clone()
-        tokens[:, region] = sample_euler(velocity, noise.to(tokens)[:, region], sigmas, callback)
+        noisy = noise.to(tokens)
+        if start is not None:
+            sigmas = sigmas * traits.strength
+            noisy = interpolate(start.to(tokens).expand_as(noisy), noisy, traits.strength)
+        tokens[:, region] = sample_euler(velocity, noisy[:, region], sigmas, callback)
         return tokens
 
     def edit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -69,6 +70,21 @@ def get_hole_pixels(mask: np.ndarray, crop: Crop) -> np.ndarray:
     """
     bar = min(MASKED, LEAST_STROKE * crop.scale**2) * float(mask.max())
     return crop_mask(mask, crop) > bar
+
+
+def get_start(prepared: Prepared) -> np.ndarray:
+    """What sampling starts from when it does not start from noise alone: (S, S, 3) uint8.
+
+    The placed reference, over the surroundings continued into the rest of the hole (Telea 2004).
+    """
+    hole = prepared.mask.astype(np.uint8)
+    surroundings = cv2.inpaint(np.ascontiguousarray(prepared.source), hole, 3, cv2.INPAINT_TELEA)
+    uncovered = (1 - prepared.placed)[..., None] * prepared.mask[..., None]
+    return (
+        np.round(prepared.masked + uncovered * (surroundings.astype(np.float32) - HOLE))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def to_pixels(pictures: np.ndarray) -> torch.Tensor:
