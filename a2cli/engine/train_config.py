@@ -89,7 +89,10 @@ class FlowConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run; `configs/train/*.yaml` are its files."""
+    """One training run; `configs/train/*.yaml` are its files.
+
+    `precision: auto` is bf16 autocast where the processor multiplies bfloat16 itself, else fp32.
+    """
 
     model: ModelConfig
     output_dir: str
@@ -97,7 +100,7 @@ class TrainConfig:
     seed: int = 0
     save_every: int = 500
     log_every: int = 20
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -27,9 +27,12 @@ from a2cli.engine.checkpoint import (
     save_checkpoint,
 )
 from a2cli.engine.optim import Ema, build_optimizers, get_lr_scale
+from a2cli.engine.precision import has_bfloat16
 from a2cli.engine.train_config import TrainConfig
 from a2cli.errors import A2Error, CheckpointError, ConfigError
 from a2cli.files import make_folder, write_bytes
+
+_ALL = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -61,6 +64,8 @@ class Trainer:
         self.optimizers = build_optimizers(self.named, config.optimizer)
         self.ema = Ema(self.named, config.optimizer.ema) if config.optimizer.ema else None
         self.step = 0
+        precision = config.precision
+        self.half = has_bfloat16() if precision == "auto" else precision == "bf16"
 
     def resume(self, folder: Path | None = None) -> int:
         """Continue from a checkpoint, the newest by default; returns the step reached.
@@ -125,10 +130,11 @@ class Trainer:
     def _advance(self, batch: Any) -> dict[str, float]:
         scale = get_lr_scale(self.step, self.config.steps, self.config.optimizer)
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
-        # On CPUs the plain product beats the fused bf16 kernel at these lengths: 1.8x, forward and backward.
+        # On CPUs the plain product beats the fused bf16 kernel at these lengths: 1.8x, forward and backward; in
+        # float32 it is the other way round.
         with (
-            torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"),
-            sdpa_kernel(SDPBackend.MATH),
+            torch.autocast("cpu", torch.bfloat16, enabled=self.half),
+            sdpa_kernel([SDPBackend.MATH] if self.half else list(_ALL)),
         ):
             loss, figures = self.objective.loss(batch, self.step)
         if not torch.isfinite(loss):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from a2cli.images.geometry import Box, get_bounding_box, resize, resize_subject, unmultiply
+from a2cli.images.register import get_rescaling, register_silhouette
 
 SEARCH_SIDE = 40  # silhouettes are compared on a grid of this many cells a side
 ANGLES = np.arange(-45.0, 45.1, 7.5)  # degrees, counter-clockwise as seen
@@ -43,13 +44,15 @@ def place_reference(
     region_mask: np.ndarray,
     *,
     search_rotation: bool = True,
+    register: bool = True,
     ground: int = 255,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Place the reference so that its silhouette agrees with the region's; arrays as for `paste_scaled`.
 
     Rotations in [-45, 45] degrees, each refitted to the region's box, are compared by IoU; none is made
-    unless it gains clearly. A region that is a box says nothing about the silhouette: the reference is then
-    fitted inside it upright with its aspect kept (unless it is a box itself).
+    unless it gains clearly. With `register`, a homography then brings the outlines together where they can be
+    (see `register_silhouette`). A region that is a box says nothing about the silhouette: the reference is
+    then fitted inside it upright with its aspect kept (unless it is a box itself).
     """
     source, target = get_bounding_box(ref_mask), get_bounding_box(region_mask)
     canvas, placed = _get_canvas(region_mask, ground)
@@ -61,10 +64,14 @@ def place_reference(
         _stretch_into(canvas, placed, ref_rgb, ref_mask, source, target)
         return canvas, placed
     angle = find_rotation(ref_mask, region_mask) if search_rotation else 0.0
-    if angle == 0.0:
+    matrix = _get_turn(ref_mask, source, target, angle)
+    found = register_silhouette(ref_mask, region_mask, matrix) if register else None
+    if found is not None:
+        _warp_into(canvas, placed, ref_rgb, ref_mask, found.matrix)
+    elif angle == 0.0:
         _stretch_into(canvas, placed, ref_rgb, ref_mask, source, target)
     else:
-        _turn_into(canvas, placed, ref_rgb, ref_mask, source, target, angle)
+        _warp_into(canvas, placed, ref_rgb, ref_mask, np.linalg.inv(matrix))
     return canvas, placed
 
 
@@ -187,48 +194,44 @@ def _stretch_into(
     _show(canvas, placed, colour, weight, target)
 
 
-def _turn_into(
-    canvas: np.ndarray,
-    placed: np.ndarray,
-    rgb: np.ndarray,
-    mask: np.ndarray,
-    source: Box,
-    target: Box,
-    angle: float,
+def _get_turn(mask: np.ndarray, source: Box, target: Box, angle: float) -> np.ndarray:
+    """Turn the subject by `angle` and refit its box: matrix (3, 3), pixel centres of the reference to the canvas."""
+    rows, columns = np.nonzero(mask[source[1] : source[3], source[0] : source[2]] > 0.5)
+    if columns.size == 0:
+        rows, columns = np.array([0, source[3] - source[1] - 1]), np.array([0, source[2] - source[0] - 1])
+    points = cv2.convexHull(np.stack([columns, rows], -1).astype(np.float32))[:, 0].astype(np.float64)
+    points = (points[:, None] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]])).reshape(-1, 2) + source[:2]
+    turn = _get_turns(np.array([angle]))[0].astype(np.float64)
+    turned = points @ turn.T
+    low, span = turned.min(axis=0), np.maximum(np.ptp(turned, axis=0), 1e-6)
+    box_size = np.array([target[2] - target[0], target[3] - target[1]], dtype=np.float64)
+    linear = turn * (box_size / span)[:, None]
+    # Corner coordinates to pixel centres, half a pixel off on both sides.
+    shift = np.array(target[:2]) - low * box_size / span + linear @ np.array([0.5, 0.5]) - 0.5
+    return np.vstack([np.hstack([linear, shift[:, None]]), [0.0, 0.0, 1.0]])
+
+
+def _warp_into(
+    canvas: np.ndarray, placed: np.ndarray, rgb: np.ndarray, mask: np.ndarray, matrix: np.ndarray
 ) -> None:
-    """Turn by `angle`, refit to the target box, write; one resampling, after an area shrink if one is due."""
-    window = (slice(source[1], source[3]), slice(source[0], source[2]))
-    weight = mask[window].astype(np.float32)
-    layers = np.dstack([rgb[window].astype(np.float32) * weight[..., None], weight])
+    """Write the reference where `matrix` (canvas to reference) finds it; one resampling, after an area shrink
+    if one is due."""
+    weight = mask.astype(np.float32)
+    layers = np.dstack([rgb.astype(np.float32) * weight[..., None], weight])
     height, width = layers.shape[:2]
-    span = max(target[2] - target[0], target[3] - target[1])
-    shrink = min(1.0, 1.4 * span / max(height, width))
+    centre = np.linalg.inv(matrix) @ [width / 2, height / 2, 1.0]
+    scale = math.sqrt(abs(float(np.linalg.det(matrix))) / abs(float(matrix[2] @ (centre / centre[2])) ** 3))
+    shrink = min(1.0, 1.4 / max(scale, 1e-6))
     if shrink < 0.75:
         layers = resize(layers, (max(round(height * shrink), 1), max(round(width * shrink), 1)))
-    new_height, new_width = layers.shape[:2]
-    stretch = np.array([width / new_width, height / new_height])  # back to the reference's own aspect
-
-    rows, columns = np.nonzero(layers[..., 3] > 0.5)
-    if columns.size == 0:
-        rows, columns = np.nonzero(layers[..., 3] > 0)
-    points = cv2.convexHull(np.stack([columns, rows], -1).astype(np.float32))[:, 0].astype(np.float64)
-    points = (points[:, None] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]])).reshape(-1, 2)
-    turn = _get_turns(np.array([angle]))[0].astype(np.float64) * stretch  # cells -> turned, aspect restored
-    turned = points @ turn.T
-    low, span_xy = turned.min(axis=0), np.maximum(np.ptp(turned, axis=0), 1e-6)
-    box_size = np.array([target[2] - target[0], target[3] - target[1]], dtype=np.float64)
-    linear = turn * (box_size / span_xy)[:, None]
-    # Corner coordinates to the pixel centres that warpAffine counts from.
-    shift = -low * box_size / span_xy + linear @ np.array([0.5, 0.5]) - 0.5
-    affine = np.hstack([linear, shift[:, None]])
-    enlarging = math.sqrt(abs(float(np.linalg.det(linear)))) > 1.0
-    moved = cv2.warpAffine(
+        matrix = np.linalg.inv(get_rescaling(layers.shape[:2], (height, width))) @ matrix
+    moved = cv2.warpPerspective(
         layers,
-        affine,
-        (int(box_size[0]), int(box_size[1])),
-        flags=cv2.INTER_CUBIC if enlarging else cv2.INTER_LINEAR,
+        matrix,
+        (placed.shape[1], placed.shape[0]),
+        flags=(cv2.INTER_CUBIC if scale < 1.0 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
     colour, moved_weight = unmultiply(moved)
-    _show(canvas, placed, colour, moved_weight, target)
+    _show(canvas, placed, colour, moved_weight, (0, 0, placed.shape[1], placed.shape[0]))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2cli.engine.optim import Ema, build_optimizers, get_lr_scale
+from a2cli.engine.optim import Ema, FlatMuon, build_optimizers, get_lr_scale, orthogonalise
 from a2cli.engine.train_config import OptimizerConfig
 from a2cli.errors import ConfigError
 
@@ -104,3 +104,29 @@ def test_swapping_twice_is_the_identity() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         OptimizerConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_muon_is_torchs_muon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2cli.engine.optim.has_bfloat16", lambda: True)  # torch's own always takes bfloat16
+    torch.manual_seed(0)
+    shapes = [(12, 20), (20, 12), (12, 20), (7, 7)]
+    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    options = {"lr": 0.02, "weight_decay": 0.1}
+    flat = FlatMuon(ours, **options)
+    plain = torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options)
+    for _ in range(3):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        flat.step()
+        plain.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-3, rtol=0)
+
+
+def test_orthogonalised_singular_values_lie_near_one() -> None:
+    torch.manual_seed(0)
+    result = orthogonalise(torch.randn(3, 16, 40), (3.4445, -4.7750, 2.0315))
+    values = torch.linalg.svdvals(result.float())
+    assert values.min() > 0.6 and values.max() < 1.3

@@ -75,7 +75,7 @@ def test_no_turn_without_a_gain() -> None:
         _, region = turn(rgb, mask, 0.0, 1.1)
         assert find_rotation(mask, region) == 0.0
         for switch in (True, False):
-            canvas, placed = place_reference(rgb, mask, region, search_rotation=switch)
+            canvas, placed = place_reference(rgb, mask, region, search_rotation=switch, register=False)
             plain, plain_mask = paste_scaled(rgb, mask, region)
             assert np.array_equal(canvas, plain) and np.array_equal(placed, plain_mask)
     disc = np.zeros((64, 64), np.uint8)
