@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from a2cli.errors import ConfigError
 from a2cli.types import BlockSpec
 
 if TYPE_CHECKING:
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from a2cli.context.passes import Condition
 
 API_VERSION = 1
+_RANGES = {
+    "token_px": "at least 1",
+    "resolution": "a positive multiple of token_px",
+    "context": "at least 1",
+    "steps": "at least 1",
+    "guidance": "0 or more",
+    "shift": "above 0, or null",
+    "prior_noise": "0 or more, with collage; or null",
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,8 @@ class Traits:
 
     `resolution` side of the working crop in px (a multiple of `token_px`), `context` its side over the mask's
     longest side, `collage` whether the hole is filled with the placed reference, `steps` and `guidance` the
-    defaults of sampling, `shift` the timestep shift (None: by resolution). `strength` in (0, 1] is the noise level
-    sampling starts from: 1 is noise alone, less keeps that much of the placed reference (SDEdit; needs `collage`).
+    defaults of sampling, `shift` the timestep shift (None: by resolution). With `prior_noise` the flow
+    starts from the placed reference plus this much noise, as it was trained to; None: from noise alone.
     """
 
     resolution: int
@@ -37,7 +47,20 @@ class Traits:
     steps: int = 20
     guidance: float = 30.0
     shift: float | None = None
-    strength: float = 1.0
+    prior_noise: float | None = None
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "token_px": self.token_px < 1,
+            "resolution": self.token_px > 0 and (self.resolution < 1 or self.resolution % self.token_px > 0),
+            "context": not self.context >= 1,
+            "steps": self.steps < 1,
+            "guidance": not self.guidance >= 0,
+            "shift": self.shift is not None and not self.shift > 0,
+            "prior_noise": self.prior_noise is not None and not (self.collage and self.prior_noise >= 0),
+        }
+        for name in (n for n, bad in wrong.items() if bad):
+            raise ConfigError(f"traits.{name}: {getattr(self, name)} is out of range", hint=_RANGES[name])
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ from a2cli.errors import ConfigError, DataError
 from a2cli.masks.augment import RoughConfig
 from a2cli.masks.curriculum import STAGES, apply_stage
 from a2cli.masks.morph import get_iou
-from a2cli.metrics.baselines import fill_mean, fill_telea, paste_reference
+from a2cli.metrics.baselines import fill_mean, fill_telea, paste_reference, register_and_paste
 from a2cli.metrics.color import histogram_intersection
 from a2cli.metrics.patches import PATCH, SIDE, bidirectional_similarity
 from a2cli.metrics.pixel import get_mean_and_error, get_ratio_and_error, masked_mae
@@ -32,7 +32,7 @@ Editor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str, int], np
 the edited photo (H, W, 3) uint8 of the source's size."""
 
 HOLE = 127  # grey level of the pixels taken out
-BASELINES = ("mean", "telea", "paste")
+BASELINES = ("mean", "telea", "paste", "registered")
 TRUTH = "truth"
 FIXED_ROUGH = RoughConfig(
     dilate=(0.06, 0.06), alpha=(0.1, 0.1), scale=(2.5, 2.5), delta=(5.3, 5.3), iou=(0, 1)
@@ -119,6 +119,7 @@ def edit_pair(pair: Pair, protocol: str, editors: Mapping[str, Editor], config: 
         "mean": fill_mean(source, mask, pair.ref_rgb, pair.ref_mask),
         "telea": fill_telea(source, mask),
         "paste": paste_reference(source, mask, pair.ref_rgb, pair.ref_mask),
+        "registered": register_and_paste(source, mask, pair.ref_rgb, pair.ref_mask),
     }
     seed = get_item_seed(config.seed, pair.id)
     for name, editor in editors.items():

@@ -61,7 +61,7 @@ class FlatMuon(torch.optim.Muon):
         """Update every parameter that has a gradient."""
         loss = closure() if closure else None
         group = self.param_groups[0]
-        shapes: dict[torch.Size, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        shapes: dict[torch.Size, list[tuple[nn.Parameter, torch.Tensor]]] = {}
         for parameter, flat in self.pairs:
             if parameter.grad is None:
                 continue

@@ -16,7 +16,7 @@ from a2cli.backbones.registry import load_backbone_class
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
 from a2cli.engine.prepare import get_start, prepare_edit, to_picture, to_pixels
 from a2cli.errors import BackboneError, CheckpointError
-from a2cli.flow import get_resolution_mu, get_sigmas, interpolate, sample_euler
+from a2cli.flow import get_resolution_mu, get_sigmas, get_source, sample_euler
 from a2cli.flow.samplers import Callback
 from a2cli.images.cutout import Cutout
 from a2cli.images.geometry import paste_back
@@ -110,7 +110,7 @@ class EditPipeline:
             [options.prompt],
         )
         start = None
-        if traits.strength < 1:
+        if traits.prior_noise is not None:
             start = self.backbone.encode_pixels(to_pixels(get_start(prepared)[None]).to(device))
         tokens = self.sample(condition, options, callback, start=start)
         pictures = self.backbone.decode_tokens(tokens, condition.grid)
@@ -130,7 +130,7 @@ class EditPipeline:
     ) -> torch.Tensor:
         """Denoise the region of one condition `num_images` times: full-grid tokens (num_images, N, C).
 
-        With `start` (1, N, C), sampling begins at the backbone's `strength` from these tokens, noised so far.
+        With `start` (1, N, C), sampling begins at these tokens plus `prior_noise` noise instead of noise alone.
         """
         region = condition.get_region()
         self.two_pass.guidance = (
@@ -152,8 +152,7 @@ class EditPipeline:
         tokens = condition.masked.clone()
         noisy = noise.to(tokens)
         if start is not None:
-            sigmas = sigmas * traits.strength
-            noisy = interpolate(start.to(tokens).expand_as(noisy), noisy, traits.strength)
+            noisy = get_source(noisy, start.to(tokens), traits.prior_noise)
         tokens[:, region] = sample_euler(velocity, noisy[:, region], sigmas, callback)
         return tokens
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a2cli.flow.objective import flow_matching_loss, interpolate, velocity_target
+from a2cli.flow.objective import flow_matching_loss, get_source, interpolate, velocity_target
 from a2cli.flow.samplers import SamplerStep, sample_euler, sample_heun
 from a2cli.flow.timesteps import get_resolution_mu, get_sigmas, sample_timesteps, shift_sigmas
 
@@ -11,6 +11,7 @@ __all__ = [
     "flow_matching_loss",
     "get_resolution_mu",
     "get_sigmas",
+    "get_source",
     "interpolate",
     "sample_euler",
     "sample_heun",

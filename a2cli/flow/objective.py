@@ -21,6 +21,17 @@ def interpolate(x0: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
     return (1 - sigma) * x0 + sigma * noise
 
 
+def get_source(noise: Tensor, start: Tensor | None, prior_noise: float | None) -> Tensor:
+    """Get the far end of the paths: noise, or an informed guess plus some noise; shaped as `noise`.
+
+    `start` (B or 1, ...) is the guess in clean latents, used when `prior_noise` is a number.
+    Source: Albergo et al. 2024, Stochastic interpolants with data-dependent couplings, section 3.
+    """
+    if start is None or prior_noise is None:
+        return noise
+    return start + prior_noise * noise
+
+
 def velocity_target(x0: Tensor, noise: Tensor) -> Tensor:
     """Get the velocity dx / dsigma = noise - x0 of the straight path, shaped as x0."""
     return noise - x0

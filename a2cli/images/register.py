@@ -145,4 +145,4 @@ def _scale_about(centre: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _get_iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.count_nonzero(a & b) / max(np.count_nonzero(a | b), 1))
+    return float(np.count_nonzero(a & b)) / max(int(np.count_nonzero(a | b)), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from a2cli.images.align import paste_scaled
+from a2cli.images.align import paste_scaled, place_reference
 
 TELEA_RADIUS = 3  # pixels
 
@@ -38,7 +38,19 @@ def paste_reference(
 
     rgb, ref_rgb: (H, W, 3) uint8, sizes may differ; masks: bool (H, W). Nothing outside the mask changes.
     """
-    filled = fill_telea(rgb, mask)
-    subject, placed = paste_scaled(ref_rgb, ref_mask, mask)
+    return _lay_over(fill_telea(rgb, mask), mask, *paste_scaled(ref_rgb, ref_mask, mask))
+
+
+def register_and_paste(
+    rgb: np.ndarray, mask: np.ndarray, ref_rgb: np.ndarray, ref_mask: np.ndarray
+) -> np.ndarray:
+    """Paste the subject turned and registered to the mask's outline over the Telea-filled photo.
+
+    What a backbone with the trait `collage` is given to start with; arrays as for `paste_reference`.
+    """
+    return _lay_over(fill_telea(rgb, mask), mask, *place_reference(ref_rgb, ref_mask, mask))
+
+
+def _lay_over(filled: np.ndarray, mask: np.ndarray, subject: np.ndarray, placed: np.ndarray) -> np.ndarray:
     weight = (np.clip(placed, 0.0, 1.0) * mask)[..., None]
     return np.rint(weight * subject + (1 - weight) * filled).astype(np.uint8)

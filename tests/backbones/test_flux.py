@@ -220,6 +220,9 @@ def test_traits_of_a_folder(folder: Path, tmp_path: Path) -> None:
     for text, message in (
         ('{"resolutoin": 512}', r"a2_traits\.json.*resolution"),
         ('{"resolution": "512"}', r"a2_traits\.json.*whole number"),
+        ('{"resolution": 500}', r"traits\.resolution: 500"),
+        ('{"resolution": 512, "steps": 0}', r"traits\.steps: 0"),
+        ('{"resolution": 512, "prior_noise": 0.5}', r"traits\.prior_noise: 0\.5"),
         ("{", r"a2_traits\.json"),
     ):
         path.write_text(text)

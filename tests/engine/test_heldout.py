@@ -10,6 +10,7 @@ import pytest
 
 from a2cli.data.records import Pair
 from a2cli.engine.heldout import (
+    BASELINES,
     HOLE,
     EditedPair,
     HeldoutConfig,
@@ -78,7 +79,7 @@ def test_no_method_sees_the_truth() -> None:
     assert all(np.array_equal(pair.tar_rgb, pictures[pair.id]) for pair in PAIRS)
     plain = evaluate_pairs(PAIRS, {})
     for protocol in ("fine", "rough", "box"):
-        for method in ("mean", "telea", "paste", "truth"):
+        for method in (*BASELINES, "truth"):
             ours, theirs = (r["protocols"][protocol]["methods"][method] for r in (first, plain))
             assert ours == theirs
     assert first["protocols"]["fine"]["methods"]["spy"]["changed_outside"] > 0.9
@@ -91,9 +92,9 @@ def test_report_holds_what_it_says() -> None:
     report = evaluate_pairs(PAIRS, {"copy": copy_reference}, on_edit=shown.append)
     assert report == json.loads(json.dumps(report, allow_nan=False))
     assert report["config"]["rough"]["dilate"] == [0.06, 0.06]
-    assert len(shown) == 12 and len(report["samples"]) == 12 * 5
+    assert len(shown) == 12 and len(report["samples"]) == 12 * 6
     for protocol, table in report["protocols"].items():
-        assert list(table["methods"]) == ["mean", "telea", "paste", "copy", "truth"] and table["n"] == 4
+        assert list(table["methods"]) == [*BASELINES, "copy", "truth"] and table["n"] == 4
         for method, row in table["methods"].items():
             values = [
                 masked_mae(e.results[method], e.pair.tar_rgb, e.mask) for e in shown if e.protocol == protocol

@@ -37,9 +37,15 @@ def test_json_table_and_sheet(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert list(report["protocols"]) == ["fine", "rough", "box"]
     for protocol in report["protocols"].values():
-        assert protocol["n"] == 8 and list(protocol["methods"]) == ["mean", "telea", "paste", "truth"]
+        assert protocol["n"] == 8 and list(protocol["methods"]) == [
+            "mean",
+            "telea",
+            "paste",
+            "registered",
+            "truth",
+        ]
         assert len(protocol["methods"]["paste"]["per_category"]) == 8
-    assert len(report["samples"]) == 8 * 3 * 4 and report["run"]["backbone"] is None
+    assert len(report["samples"]) == 8 * 3 * 5 and report["run"]["backbone"] is None
     assert "held-out pairs" in done.stderr and "paste" in done.stderr
     assert sheet.read_bytes().startswith(b"\x89PNG")
 

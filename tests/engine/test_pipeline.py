@@ -18,7 +18,7 @@ from pictures import make_scene
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.context.passes import Condition, TwoPass
 from a2cli.engine.pipeline import EditOptions, EditPipeline, get_device, get_noise
-from a2cli.engine.prepare import HOLE, get_hole_pixels, prepare_edit, to_picture, to_pixels
+from a2cli.engine.prepare import HOLE, get_hole_pixels, get_start, prepare_edit, to_picture, to_pixels
 from a2cli.errors import BackboneError, DataError
 from a2cli.flow import get_sigmas, sample_euler
 from a2cli.flow.samplers import SamplerStep
@@ -117,6 +117,30 @@ def test_several_images_equal_each_alone(pipeline: EditPipeline) -> None:
     torch.testing.assert_close(together, naive, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(together[:1], pipeline.sample(condition, OPTIONS), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(together[0], together[1], atol=1e-2)
+
+
+def test_with_prior_noise_a_still_flow_returns_the_placed_reference(
+    pipeline: EditPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = pipeline.backbone
+    traits = replace(backbone.traits, collage=True, prior_noise=0.0)
+    monkeypatch.setattr(backbone, "traits", traits)
+    monkeypatch.setattr(pipeline.two_pass, "predict_velocity", lambda x, *_: torch.zeros_like(x))
+    prepared = prepare_edit(PHOTO, MASK, SUBJECT, size=traits.resolution, collage=True)
+    begin = get_start(prepared)
+    assert np.array_equal(begin[~prepared.mask], prepared.source[~prepared.mask])
+    solid = prepared.placed == 1
+    assert np.array_equal(begin[solid], prepared.masked[solid]) and (begin[prepared.mask] != HOLE).any()
+    condition = get_condition(pipeline)
+    region = condition.get_region()
+    with torch.no_grad():
+        start = backbone.encode_pixels(to_pixels(begin[None]))
+        still = pipeline.sample(condition, OPTIONS, start=start)
+        torch.testing.assert_close(still[:, region], start[:, region])
+        monkeypatch.setattr(backbone, "traits", replace(traits, prior_noise=0.5))
+        noisy = pipeline.sample(condition, OPTIONS, start=start)
+    noise = get_noise(tuple(start.shape[1:]), OPTIONS)
+    torch.testing.assert_close(noisy[:, region], (start + noise / 2)[:, region])
 
 
 @torch.no_grad()

@@ -62,6 +62,7 @@ def get_mapping(kind: str, folder: Path) -> dict[str, Any]:
         mapping["model"] = {"train": "vae", "architecture": {"vae": ARCHITECTURE["vae"]}}
     elif kind == "base":
         parts = {k: v for k, v in ARCHITECTURE.items() if k != "vae"}
+        parts["traits"] = {**ARCHITECTURE["traits"], "collage": True, "prior_noise": 0.5}
         mapping["model"] = {"train": "base", "path": str(folder / "vae"), "architecture": parts}
         mapping["optimizer"] = {**COMMON["optimizer"], "name": "muon"}
         mapping["flow"] = {"noise_draws": 2}

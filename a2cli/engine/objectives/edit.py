@@ -14,10 +14,10 @@ from a2cli.context.passes import TwoPass, repeat_condition
 from a2cli.data.synth import synthesise
 from a2cli.engine.nano import build_or_load_nano, save_nano
 from a2cli.engine.objectives.loading import iterate_steps
-from a2cli.engine.prepare import prepare_edit, to_pixels
+from a2cli.engine.prepare import get_start, prepare_edit, to_pixels
 from a2cli.engine.train_config import TrainConfig
 from a2cli.errors import ConfigError
-from a2cli.flow import flow_matching_loss, interpolate, sample_timesteps, velocity_target
+from a2cli.flow import flow_matching_loss, get_source, interpolate, sample_timesteps, velocity_target
 from a2cli.images.cutout import Cutout
 from a2cli.masks.curriculum import apply_stage, get_stage, sample_stage
 from a2cli.types import Stage
@@ -96,6 +96,7 @@ class EditObjective:
         return {
             "source": prepared.source,
             "masked": prepared.masked,
+            **({"start": get_start(prepared)} if self.backbone.traits.prior_noise is not None else {}),
             "mask": prepared.mask,
             "reference": prepared.reference,
             "prompt": ""
@@ -116,13 +117,22 @@ class EditObjective:
         cache = self.two_pass.encode_context(condition, full_grid=True).repeat(flow.noise_draws)
         condition = repeat_condition(condition, flow.noise_draws)
         clean = clean.repeat_interleave(flow.noise_draws, 0)
-        noise = torch.randn_like(clean)
+        noise = self._get_noise(clean, batch)
         sigma = sample_timesteps(clean.shape[0], weighting=flow.weighting, mean=flow.mean, std=flow.std)
         noisy = interpolate(clean, noise, sigma)
         velocity = self.two_pass.predict_velocity(noisy, sigma, condition, cache)
         weight = (~condition.visible)[..., None].float()
         loss = flow_matching_loss(velocity.float(), velocity_target(clean, noise), weight)
         return loss, {"masked_share": weight.mean().item(), "stage": float(self._stage_number(step))}
+
+    def _get_noise(self, clean: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+        noise = torch.randn_like(clean)
+        if "start" not in batch:
+            return noise
+        with torch.no_grad():
+            start = self.backbone.encode_pixels(to_pixels(batch["start"].numpy())).float()
+        draws = clean.shape[0] // start.shape[0]
+        return get_source(noise, start.repeat_interleave(draws, 0), self.backbone.traits.prior_noise)
 
     def _stage_number(self, step: int) -> int:
         stages = self.config.mats.stages
