@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train the embedded model from nothing and put it where the package looks for it.
-#   examples/train_nano.sh [KEY=VALUE ...]     every KEY=VALUE goes to all three runs, e.g. steps=2 for a dry pass
+#   examples/train_nano.sh [KEY=VALUE ...]     every KEY=VALUE goes to all four runs, e.g. steps=2 for a dry pass
 # Needs an emoji font (fonts-noto-color-emoji) and scikit-image (pip install 'a2cli[synth]'). Interrupted runs go on
 # where they stopped.
 set -euo pipefail
@@ -9,10 +9,11 @@ A2=${A2:-.venv/bin/a2}
 
 "$A2" train --config configs/train/nano-vae.yaml --resume auto "$@"
 "$A2" train --config configs/train/nano-base.yaml --resume auto "$@"
+"$A2" train --config configs/train/nano-tune.yaml --resume auto "$@"
 "$A2" train --config configs/train/nano-mot.yaml --resume auto "$@"
 
 if [ "${INSTALL:-1}" = 1 ]; then
-    cp -r runs/nano-base/model/. a2cli/assets/nano/
+    cp -r runs/nano-tune/model/. a2cli/assets/nano/
     mkdir -p a2cli/assets/nano-mot
     cp runs/nano-mot/adapter/* a2cli/assets/nano-mot/
 fi

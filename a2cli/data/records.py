@@ -12,7 +12,8 @@ class Pair:
     """One subject seen twice: in a reference picture and in a target photo.
 
     `ref_rgb` and `tar_rgb` are (H, W, 3) uint8 sRGB, the masks (H, W) bool, 1 = subject. `scene_rgb` is the
-    target photo as it was before the subject was put in, where that is known (synthesised pairs), else None.
+    target photo as it was before the subject was put in, where that is known (synthesised pairs), else None; `light`
+    (4,) is the target's, three gains and an exponent, likewise.
     """
 
     id: str
@@ -24,3 +25,4 @@ class Pair:
     tar_rgb: np.ndarray
     tar_mask: np.ndarray
     scene_rgb: np.ndarray | None = None
+    light: np.ndarray | None = None

@@ -5,7 +5,7 @@ A pair is a pure function of (seed, split, index): worker count and order never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
@@ -27,7 +27,8 @@ from a2cli.data.views import (
     shade,
     warp_view,
 )
-from a2cli.errors import ConfigError
+from a2cli.errors import ConfigError, DataError
+from a2cli.images.align import place_reference
 
 _T = TypeVar("_T")
 _SPLITS = ("train", "test")
@@ -103,7 +104,23 @@ def synthesise(
         tar_rgb=_to_uint8(apply_light(composite, light)),
         tar_mask=target[..., 3] > 0.5,
         scene_rgb=_to_uint8(apply_light(scene, light)),
+        light=light,
     )
+
+
+def repose(pair: Pair, mask: np.ndarray, rng: np.random.Generator) -> Pair:
+    """Show the pair's subject in the pose in which the reference is placed under `mask` (H, W) bool.
+
+    A loose mask or a box leaves the pose open; a target in another pose than the placed one then teaches nothing
+    but blur. Light and scene stay. Raises `DataError` for a pair that does not know them.
+    """
+    if pair.scene_rgb is None or pair.light is None:
+        raise DataError(f"{pair.id}: scene and light are unknown", hint="only synthesised pairs know them")
+    colours, cover = place_reference(pair.ref_rgb, pair.ref_mask, mask)
+    weight = (cover * mask)[..., None]
+    lit = apply_light(colours / 255 * shade(mask.shape[0], rng), pair.light)
+    composite = pair.scene_rgb / 255 * (1 - weight) + lit * weight
+    return replace(pair, tar_rgb=_to_uint8(composite), tar_mask=weight[..., 0] > 0.5)
 
 
 def get_heldout_pairs(

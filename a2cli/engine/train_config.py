@@ -56,7 +56,8 @@ class DataConfig:
     """Where pairs come from and how they become batches.
 
     `resolution` is the side of the working crop in px, `context` its side over the mask's longest side,
-    `workers` the loader processes.
+    `workers` the loader processes. `repose` is the share of samples under rough and box masks whose target shows
+    the subject as it is placed there (see `a2cli.data.synth.repose`).
     """
 
     synth: SynthConfig = field(default_factory=SynthConfig)
@@ -66,13 +67,14 @@ class DataConfig:
     workers: int = 1
     drop_prompt: float = 0.1
     drop_collage: float = 0.0
+    repose: float = 0.0
 
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, not {self.workers}")
         if not 1 <= self.context[0] <= self.context[1]:
             raise ConfigError(f"context: {list(self.context)}", hint="two numbers, 1 <= low <= high")
-        for name in ("drop_prompt", "drop_collage"):
+        for name in ("drop_prompt", "drop_collage", "repose"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
 

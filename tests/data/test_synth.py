@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,9 +20,10 @@ from a2cli.data.folder import write_synthesised
 from a2cli.data.glyphs import find_emoji_font, load_glyph
 from a2cli.data.photos import HELD_OUT, load_photos
 from a2cli.data.records import Pair
-from a2cli.data.synth import SynthConfig, get_heldout_pairs, get_split_glyphs, synthesise
+from a2cli.data.synth import SynthConfig, get_heldout_pairs, get_split_glyphs, repose, synthesise
 from a2cli.data.taxonomy import CATEGORIES, get_glyph_names
 from a2cli.errors import ConfigError, DataError
+from a2cli.images.align import place_reference
 from a2cli.images.read import open_photo
 
 
@@ -190,3 +192,27 @@ def test_photographs_of_a_folder_join_the_bundled_ones(tmp_path: Path) -> None:
     assert train["china"][1] == "architecture" and train["harbour"][1] is None
     assert test["coffee"][2].shape != (40, 60, 3)  # the bundled one goes before
     assert list(train) == sorted(train)
+
+
+@needs_font
+@pytest.mark.parametrize("index", range(4))
+def test_a_reposed_pair_shows_the_subject_where_the_reference_is_placed(index: int) -> None:
+    pair = synthesise(index, seed=3)
+    rows, columns = np.nonzero(pair.tar_mask)
+    box = np.zeros_like(pair.tar_mask)
+    box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+    posed = repose(pair, box, np.random.default_rng(0))
+    assert np.array_equal(posed.tar_rgb[~box], pair.scene_rgb[~box]) and not posed.tar_mask[~box].any()
+    colours, cover = place_reference(pair.ref_rgb, pair.ref_mask, box)
+    assert np.array_equal(posed.tar_mask, (cover > 0.5) & box)
+    solid = cv2.erode((cover > 0.99).astype(np.uint8), np.ones((3, 3))).astype(bool) & box
+    lit = np.abs(posed.tar_rgb[solid].astype(float) - colours[solid]).mean()
+    assert solid.sum() > 100 and lit < 60  # the same colours but for the light
+    assert np.array_equal(posed.ref_rgb, pair.ref_rgb) and posed.prompt == pair.prompt
+
+
+def test_a_pair_without_its_scene_cannot_be_reposed() -> None:
+    blank = np.zeros((8, 8, 3), np.uint8)
+    mask = np.ones((8, 8), bool)
+    with pytest.raises(DataError, match="scene and light are unknown"):
+        repose(Pair("p", "animals", "cat", "", blank, mask, blank, mask), mask, np.random.default_rng(0))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from a2cli.context.passes import TwoPass, repeat_condition
-from a2cli.data.synth import synthesise
+from a2cli.data.synth import repose, synthesise
 from a2cli.engine.nano import build_or_load_nano, save_nano
 from a2cli.engine.objectives.loading import iterate_steps
 from a2cli.engine.prepare import get_start, prepare_edit, to_pixels
@@ -85,6 +85,8 @@ class EditObjective:
         if not mask.any():
             mask = np.zeros_like(mask)
             mask[mask.shape[0] // 4 : -mask.shape[0] // 4, mask.shape[1] // 4 : -mask.shape[1] // 4] = True
+        if stage != "fine" and rng.random() < data.repose:
+            pair = repose(pair, mask, rng)
         prepared = prepare_edit(
             pair.tar_rgb,
             mask,
