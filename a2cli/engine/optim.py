@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
 
 from a2cli.engine.precision import has_bfloat16
 from a2cli.engine.train_config import OptimizerConfig
+
+QUINTIC = (3.4445, -4.7750, 2.0315)  # Muon's coefficients: steep at zero
 
 
 def get_lr_scale(step: int, total: int, config: OptimizerConfig) -> float:
@@ -42,40 +43,39 @@ def build_optimizers(
     return optimizers
 
 
-class FlatMuon(torch.optim.Muon):
+class FlatMuon(torch.optim.Optimizer):
     """Muon that takes convolutions as matrices (out, in x height x width), sharing their storage.
 
     Matrices of one shape are orthogonalised together, in bfloat16 where the processor has it and in float32
-    elsewhere: emulated bfloat16 made a step of the embedded model five times as long. Source: Jordan et al.
-    2024, "Muon"; sizes of updates as in Liu et al. 2025, section 2.2.
+    elsewhere: emulated bfloat16, which `torch.optim.Muon` insists on, made a step of the embedded model several
+    times as long. Source: Jordan et al. 2024, "Muon"; sizes of updates as in Liu et al. 2025, section 2.2.
     """
 
     def __init__(self, parameters: list[nn.Parameter], *, lr: float, weight_decay: float) -> None:
         self.pairs = [(p, nn.Parameter(p.detach().view(p.shape[0], -1))) for p in parameters]
         super().__init__(
-            [flat for _, flat in self.pairs], lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            [flat for _, flat in self.pairs], {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95}
         )
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
-        loss = closure() if closure else None
         group = self.param_groups[0]
         shapes: dict[torch.Size, list[tuple[nn.Parameter, torch.Tensor]]] = {}
         for parameter, flat in self.pairs:
             if parameter.grad is None:
                 continue
-            gradient = parameter.grad.reshape(flat.shape)
-            buffer = self.state[flat].setdefault("momentum_buffer", torch.zeros_like(flat))
-            buffer.lerp_(gradient, 1 - group["momentum"])
-            ahead = gradient.lerp(buffer, group["momentum"])  # Nesterov
+            gradient, state = parameter.grad.reshape(flat.shape), self.state[flat]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(flat)
+            state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+            ahead = gradient.lerp(state["momentum_buffer"], group["momentum"])  # Nesterov
             shapes.setdefault(flat.shape, []).append((flat, ahead))
         for shape, members in shapes.items():
             size = 0.2 * math.sqrt(max(shape))  # the root mean square of AdamW's updates
-            updates = orthogonalise(torch.stack([ahead for _, ahead in members]), group["ns_coefficients"])
+            updates = orthogonalise(torch.stack([ahead for _, ahead in members]))
             for (flat, _), update in zip(members, updates, strict=True):
                 flat.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * size)
-        return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of parameters and views."""
@@ -83,19 +83,17 @@ class FlatMuon(torch.optim.Muon):
             parameter.grad = flat.grad = None
 
 
-def orthogonalise(
-    matrices: torch.Tensor, coefficients: tuple[float, float, float], *, steps: int = 5
-) -> torch.Tensor:
+def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
     """Bring the singular values of matrices near 1 by a quintic Newton-Schulz iteration.
 
     `matrices` (N, A, B); returns the same shape and dtype. Singular values end in about [0.7, 1.2].
     """
-    a, b, c = coefficients
     dtype = torch.bfloat16 if matrices.is_cuda or has_bfloat16() else torch.float32
     tall = matrices.shape[1] > matrices.shape[2]
     x = (matrices.mT if tall else matrices).to(dtype)
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
-    for _ in range(steps):
+    a, b, c = QUINTIC
+    for _ in range(5):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)

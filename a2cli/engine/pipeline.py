@@ -19,6 +19,7 @@ from a2cli.errors import BackboneError, CheckpointError
 from a2cli.flow import get_resolution_mu, get_sigmas, get_source, sample_euler
 from a2cli.flow.samplers import Callback
 from a2cli.images.cutout import Cutout
+from a2cli.images.drift import correct_drift
 from a2cli.images.geometry import paste_back
 
 ADAPTERS = Path(__file__).resolve().parent.parent / "assets"
@@ -116,9 +117,10 @@ class EditPipeline:
         pictures = self.backbone.decode_tokens(tokens, condition.grid)
         if not bool(pictures.isfinite().all()):
             raise BackboneError("the model returned NaN", hint="try --dtype float32")
+        decoded = [correct_drift(to_picture(p), prepared.source, prepared.mask) for p in pictures]
         canvas = photo.astype(np.float32)
         # Bicubic enlargement overshoots.
-        return [np.clip(paste_back(canvas, to_picture(p), prepared.crop), 0, 255) for p in pictures]
+        return [np.clip(paste_back(canvas, p, prepared.crop), 0, 255) for p in decoded]
 
     def sample(
         self,
@@ -130,7 +132,7 @@ class EditPipeline:
     ) -> torch.Tensor:
         """Denoise the region of one condition `num_images` times: full-grid tokens (num_images, N, C).
 
-        With `start` (1, N, C), sampling begins at these tokens plus `prior_noise` noise instead of noise alone.
+        A backbone with `prior_noise` needs `start` (1, N, C), the tokens of the placed reference, to begin at.
         """
         region = condition.get_region()
         self.two_pass.guidance = (
@@ -151,7 +153,9 @@ class EditPipeline:
 
         tokens = condition.masked.clone()
         noisy = noise.to(tokens)
-        if start is not None:
+        if traits.prior_noise is not None:
+            if start is None:
+                raise ValueError("this backbone flows from a start, and none was given")
             noisy = get_source(noisy, start.to(tokens), traits.prior_noise)
         tokens[:, region] = sample_euler(velocity, noisy[:, region], sigmas, callback)
         return tokens

@@ -45,7 +45,7 @@ def prepare_edit(
     """Zoom to the mask and lay out what is known.
 
     `photo` (H, W, 3) uint8, `mask` (H, W) in [0, 1], `subject` the cut-out reference, `size` the working side in
-    px. With `collage` the hole holds the reference turned and fitted to the mask, else plain grey. Raises
+    px. With `collage` the hole holds the reference registered to the mask, else plain grey. Raises
     `DataError` for an empty mask or subject.
     """
     crop = get_zoom_crop(mask, size=size, context=context)

@@ -10,6 +10,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +33,6 @@ from a2cli.engine.precision import has_bfloat16
 from a2cli.engine.train_config import TrainConfig
 from a2cli.errors import A2Error, CheckpointError, ConfigError
 from a2cli.files import make_folder, write_bytes
-
-_ALL = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -57,15 +57,15 @@ class Trainer:
     """Runs an objective for `config.steps` optimizer steps in the run folder `config.output_dir`."""
 
     def __init__(self, config: TrainConfig, objective: Objective) -> None:
-        self.config = config
+        half = has_bfloat16() if config.precision == "auto" else config.precision == "bf16"
+        self.config = replace(config, precision="bf16" if half else "fp32")  # as config.yaml will say
         self.objective = objective
         self.run = Path(config.output_dir)
         self.named = objective.named_parameters()
         self.optimizers = build_optimizers(self.named, config.optimizer)
         self.ema = Ema(self.named, config.optimizer.ema) if config.optimizer.ema else None
         self.step = 0
-        precision = config.precision
-        self.half = has_bfloat16() if precision == "auto" else precision == "bf16"
+        self.half = half
 
     def resume(self, folder: Path | None = None) -> int:
         """Continue from a checkpoint, the newest by default; returns the step reached.
@@ -134,7 +134,7 @@ class Trainer:
         # float32 it is the other way round.
         with (
             torch.autocast("cpu", torch.bfloat16, enabled=self.half),
-            sdpa_kernel([SDPBackend.MATH] if self.half else list(_ALL)),
+            sdpa_kernel(SDPBackend.MATH) if self.half else nullcontext(),
         ):
             loss, figures = self.objective.loss(batch, self.step)
         if not torch.isfinite(loss):

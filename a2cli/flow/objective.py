@@ -21,14 +21,12 @@ def interpolate(x0: Tensor, noise: Tensor, sigma: Tensor | float) -> Tensor:
     return (1 - sigma) * x0 + sigma * noise
 
 
-def get_source(noise: Tensor, start: Tensor | None, prior_noise: float | None) -> Tensor:
-    """Get the far end of the paths: noise, or an informed guess plus some noise; shaped as `noise`.
+def get_source(noise: Tensor, start: Tensor, prior_noise: float) -> Tensor:
+    """Get the far end of the paths when they begin at an informed guess: the guess plus some noise.
 
-    `start` (B or 1, ...) is the guess in clean latents, used when `prior_noise` is a number.
+    noise: (B, ...); start: (B or 1, ...), the guess in clean latents. Shaped as `noise`.
     Source: Albergo et al. 2024, Stochastic interpolants with data-dependent couplings, section 3.
     """
-    if start is None or prior_noise is None:
-        return noise
     return start + prior_noise * noise
 
 

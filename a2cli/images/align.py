@@ -1,4 +1,4 @@
-"""Place a cut-out reference into a region: the box-fit paste, and a better one that turns it as well.
+"""Place a cut-out reference into a region: the box-fit paste, and a better one that turns and registers it.
 
 Pure and fast: the data loader calls this for every training sample.
 """
@@ -10,8 +10,15 @@ import math
 import cv2
 import numpy as np
 
-from a2cli.images.geometry import Box, get_bounding_box, resize, resize_subject, unmultiply
-from a2cli.images.register import get_rescaling, register_silhouette
+from a2cli.images.geometry import (
+    Box,
+    get_bounding_box,
+    get_rescaling,
+    resize,
+    resize_subject,
+    unmultiply,
+)
+from a2cli.images.register import register_silhouette
 
 SEARCH_SIDE = 40  # silhouettes are compared on a grid of this many cells a side
 ANGLES = np.arange(-45.0, 45.1, 7.5)  # degrees, counter-clockwise as seen
@@ -52,26 +59,29 @@ def place_reference(
     Rotations in [-45, 45] degrees, each refitted to the region's box, are compared by IoU; none is made
     unless it gains clearly. With `register`, a homography then brings the outlines together where they can be
     (see `register_silhouette`). A region that is a box says nothing about the silhouette: the reference is
-    then fitted inside it upright with its aspect kept (unless it is a box itself).
+    then fitted inside it upright with its aspect kept (unless it is a box itself). Nothing is placed outside
+    the region's box; inside it the subject may cover pixels that the region does not hold.
     """
     source, target = get_bounding_box(ref_mask), get_bounding_box(region_mask)
     canvas, placed = _get_canvas(region_mask, ground)
     if source is None or target is None:
         return canvas, placed
+    ref_rgb, ref_mask = (part[source[1] : source[3], source[0] : source[2]] for part in (ref_rgb, ref_mask))
+    source = (0, 0, source[2] - source[0], source[3] - source[1])
     if _get_fill(region_mask, target) >= BOX_FILL:
         if _get_fill(ref_mask, source) < BOX_FILL:
             target = _fit_inside(source, target)
         _stretch_into(canvas, placed, ref_rgb, ref_mask, source, target)
         return canvas, placed
     angle = find_rotation(ref_mask, region_mask) if search_rotation else 0.0
-    matrix = _get_turn(ref_mask, source, target, angle)
-    found = register_silhouette(ref_mask, region_mask, matrix) if register else None
-    if found is not None:
-        _warp_into(canvas, placed, ref_rgb, ref_mask, found.matrix)
+    start = _get_turn(ref_mask, target, angle)
+    matrix = register_silhouette(ref_mask, region_mask, start) if register else None
+    if matrix is not None:
+        _warp_into(canvas, placed, ref_rgb, ref_mask, matrix, target)
     elif angle == 0.0:
         _stretch_into(canvas, placed, ref_rgb, ref_mask, source, target)
     else:
-        _warp_into(canvas, placed, ref_rgb, ref_mask, np.linalg.inv(matrix))
+        _warp_into(canvas, placed, ref_rgb, ref_mask, np.linalg.inv(start), target)
     return canvas, placed
 
 
@@ -194,13 +204,13 @@ def _stretch_into(
     _show(canvas, placed, colour, weight, target)
 
 
-def _get_turn(mask: np.ndarray, source: Box, target: Box, angle: float) -> np.ndarray:
-    """Turn the subject by `angle` and refit its box: matrix (3, 3), pixel centres of the reference to the canvas."""
-    rows, columns = np.nonzero(mask[source[1] : source[3], source[0] : source[2]] > 0.5)
-    if columns.size == 0:
-        rows, columns = np.array([0, source[3] - source[1] - 1]), np.array([0, source[2] - source[0] - 1])
+def _get_turn(mask: np.ndarray, target: Box, angle: float) -> np.ndarray:
+    """Turn a subject by `angle` and refit its box: matrix (3, 3), pixel centres of the reference to the canvas."""
+    rows, columns = np.nonzero(mask > 0.5)
+    if columns.size == 0:  # faint all over
+        rows, columns = np.nonzero(mask > 0)
     points = cv2.convexHull(np.stack([columns, rows], -1).astype(np.float32))[:, 0].astype(np.float64)
-    points = (points[:, None] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]])).reshape(-1, 2) + source[:2]
+    points = (points[:, None] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]])).reshape(-1, 2)
     turn = _get_turns(np.array([angle]))[0].astype(np.float64)
     turned = points @ turn.T
     low, span = turned.min(axis=0), np.maximum(np.ptp(turned, axis=0), 1e-6)
@@ -212,26 +222,26 @@ def _get_turn(mask: np.ndarray, source: Box, target: Box, angle: float) -> np.nd
 
 
 def _warp_into(
-    canvas: np.ndarray, placed: np.ndarray, rgb: np.ndarray, mask: np.ndarray, matrix: np.ndarray
+    canvas: np.ndarray, placed: np.ndarray, rgb: np.ndarray, mask: np.ndarray, matrix: np.ndarray, target: Box
 ) -> None:
-    """Write the reference where `matrix` (canvas to reference) finds it; one resampling, after an area shrink
-    if one is due."""
+    """Write into the box `target` what `matrix` (canvas to reference) finds there; one resampling, after an
+    area shrink if one is due."""
     weight = mask.astype(np.float32)
     layers = np.dstack([rgb.astype(np.float32) * weight[..., None], weight])
-    height, width = layers.shape[:2]
-    centre = np.linalg.inv(matrix) @ [width / 2, height / 2, 1.0]
-    scale = math.sqrt(abs(float(np.linalg.det(matrix))) / abs(float(matrix[2] @ (centre / centre[2])) ** 3))
+    left, top, right, bottom = target
+    depth = float(matrix[2] @ [(left + right) / 2, (top + bottom) / 2, 1.0])
+    scale = math.sqrt(abs(float(np.linalg.det(matrix)) / depth**3))  # reference pixels a canvas pixel
     shrink = min(1.0, 1.4 / max(scale, 1e-6))
     if shrink < 0.75:
-        layers = resize(layers, (max(round(height * shrink), 1), max(round(width * shrink), 1)))
-        matrix = np.linalg.inv(get_rescaling(layers.shape[:2], (height, width))) @ matrix
+        small = tuple(max(round(side * shrink), 1) for side in mask.shape)
+        matrix = np.linalg.inv(get_rescaling(small, mask.shape)) @ matrix
+        layers = resize(layers, small)
     moved = cv2.warpPerspective(
         layers,
-        matrix,
-        (placed.shape[1], placed.shape[0]),
+        matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]]),
+        (right - left, bottom - top),
         flags=(cv2.INTER_CUBIC if scale < 1.0 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
-    colour, moved_weight = unmultiply(moved)
-    _show(canvas, placed, colour, moved_weight, (0, 0, placed.shape[1], placed.shape[0]))
+    _show(canvas, placed, *unmultiply(moved), target)

@@ -146,6 +146,12 @@ def paste_back(image: np.ndarray, patch: np.ndarray, crop: Crop) -> np.ndarray:
     return result
 
 
+def get_rescaling(small: tuple[int, ...], large: tuple[int, ...]) -> np.ndarray:
+    """Matrix (3, 3) from pixel centres of a resized picture to those of the original; sizes (h, w)."""
+    down, across = large[0] / small[0], large[1] / small[1]
+    return np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
+
+
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize (H, W) or (H, W, C <= 4) to `size` (H, W): area averaging to shrink, bicubic to enlarge.
 

@@ -6,12 +6,10 @@ the two silhouettes; a loose mask is followed as far as its shape allows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
-from a2cli.images.geometry import get_bounding_box, resize
+from a2cli.images.geometry import get_bounding_box, get_rescaling, resize
 
 GRID = 96  # cells along the region's longer side
 MARGIN = 0.3  # of that side, shown around the region
@@ -21,45 +19,41 @@ WIDE = (0.3, 1.0)  # for a loose mask: the outline is unreliable, the body count
 LOOSE = 0.85  # a loose mask is drawn around its object: the share of its size the object takes, to start with
 LEAST_CORRELATION = 0.85  # of the fields after a loose fit; below, the shapes are unlike
 STEPS = 60
-MAX_BEND = 1.8  # local stretch or shrinkage relative to the start
-
-
-@dataclass(frozen=True)
-class Registration:
-    """`matrix` (3, 3): pixel centres of the canvas to those of the reference; `exact`: did the outlines agree?"""
-
-    matrix: np.ndarray
-    exact: bool
+TIGHT_BEND, WIDE_BEND = 1.8, 1.4  # most local stretch or shrinkage relative to the start
+LEAST_SIDE = 8  # pixels; smaller regions have no outline to speak of
 
 
 def register_silhouette(
     ref_mask: np.ndarray, region_mask: np.ndarray, start: np.ndarray
-) -> Registration | None:
-    """Fit the reference's silhouette to the region's by a homography.
+) -> np.ndarray | None:
+    """Fit the reference's silhouette to the region's: a homography from the canvas's pixel centres to its own.
 
-    ref_mask (h, w) and region_mask (H, W), bool or float, not empty; `start` (3, 3) takes pixel centres of the
-    reference to the canvas, near enough for a local search. Signed distance fields are matched by the enhanced
-    correlation coefficient (Evangelidis & Psarakis 2008), which sees neither a constant offset nor a factor:
-    a dilated outline costs nothing. None when the shapes are too unlike, or the fit would bend the subject.
+    ref_mask (h, w) and region_mask (H, W), bool or float; `start` (3, 3) takes pixel centres of the reference to
+    the canvas, near enough for a local search. Signed distance fields are matched by the enhanced correlation
+    coefficient (Evangelidis & Psarakis 2008), which sees neither a constant offset nor a factor: a dilated
+    outline costs nothing. None when the shapes are too unlike, when the fit would bend the subject, and for
+    regions of few pixels.
     """
     box = get_bounding_box(region_mask)
-    if box is None:
+    if box is None or max(box[2] - box[0], box[3] - box[1]) < LEAST_SIDE:
         return None
     to_grid, region = _get_grid(region_mask, box)
     centre = np.array([(box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2])
-    for reach, size, exact in ((TIGHT, 1.0, True), (WIDE, LOOSE, False)):
-        begin = _scale_about(centre, size) @ start
-        silhouette = _show(ref_mask, to_grid @ begin, region.shape)
-        moved = _match(region, silhouette, reach)
-        if moved is None:
+    for reach, size, bend, exact in ((TIGHT, 1.0, TIGHT_BEND, True), (WIDE, LOOSE, WIDE_BEND, False)):
+        begin = to_grid @ _scale_about(centre, size) @ start
+        silhouette = _show(ref_mask, begin, region.shape)
+        found = _match(region, silhouette, reach)
+        if found is None or not _is_gentle(found[1], region, bend):
             continue
-        correlation, step = moved
-        shown = cv2.warpPerspective(
-            silhouette, step, region.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
-        good = _get_iou(shown > 0.5, region) >= EXACT if exact else correlation >= LEAST_CORRELATION
-        if good and _is_gentle(step, region):
-            return Registration(np.linalg.inv(to_grid @ begin) @ step @ to_grid, exact)
+        correlation, step = found
+        if exact:
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            shown = cv2.warpPerspective(silhouette, step, region.shape[::-1], flags=flags)
+            good = _get_iou(shown > 0.5, region) >= EXACT
+        else:
+            good = correlation >= LEAST_CORRELATION
+        if good:
+            return np.linalg.inv(begin) @ step @ to_grid
     return None
 
 
@@ -67,10 +61,10 @@ def _get_grid(mask: np.ndarray, box: tuple[int, int, int, int]) -> tuple[np.ndar
     """The region with a margin on a coarse grid: matrix (3, 3) from canvas to grid, silhouette bool."""
     x0, y0, x1, y1 = box
     longest = max(x1 - x0, y1 - y0)
-    margin = max(round(MARGIN * longest), 2)
+    margin = round(MARGIN * longest)
     inside = np.pad((mask[y0:y1, x0:x1] > 0.5).astype(np.float32), margin)
     height, width = inside.shape
-    rows, columns = (max(round(side * GRID / longest), 8) for side in (height, width))
+    rows, columns = (round(side * GRID / longest) for side in (height, width))
     down, across = rows / height, columns / width
     matrix = np.array(
         [
@@ -91,12 +85,6 @@ def _show(mask: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.nd
         matrix = matrix @ get_rescaling((rows, columns), silhouette.shape)
         silhouette = resize(silhouette, (rows, columns))
     return cv2.warpPerspective(silhouette, matrix, (shape[1], shape[0]), flags=cv2.INTER_LINEAR)
-
-
-def get_rescaling(small: tuple[int, ...], large: tuple[int, ...]) -> np.ndarray:
-    """Matrix (3, 3) from pixel centres of a resized picture to those of the original; sizes (h, w)."""
-    down, across = large[0] / small[0], large[1] / small[1]
-    return np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
 
 
 def _match(
@@ -123,7 +111,7 @@ def _get_field(shape: np.ndarray, reach: tuple[float, float]) -> np.ndarray:
     return np.clip(inside - outside, -reach[0] * GRID, reach[1] * GRID).astype(np.float32)
 
 
-def _is_gentle(step: np.ndarray, region: np.ndarray) -> bool:
+def _is_gentle(step: np.ndarray, region: np.ndarray, bend: float) -> bool:
     """Does the step stretch and shrink little everywhere on the region, and mirror nothing?"""
     rows, columns = np.nonzero(region)
     x, y = np.meshgrid([columns.min(), columns.max()], [rows.min(), rows.max()])
@@ -134,7 +122,7 @@ def _is_gentle(step: np.ndarray, region: np.ndarray) -> bool:
         place = np.array([u, v]) / w
         jacobian = (step[:2, :2] - np.outer(place, step[2, :2])) / w
         stretch = np.linalg.svd(jacobian, compute_uv=False)
-        if np.linalg.det(jacobian) <= 0 or stretch[0] > MAX_BEND or stretch[1] < 1 / MAX_BEND:
+        if np.linalg.det(jacobian) <= 0 or stretch[0] > bend or stretch[1] < 1 / bend:
             return False
     return True
 

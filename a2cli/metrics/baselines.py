@@ -46,7 +46,7 @@ def register_and_paste(
 ) -> np.ndarray:
     """Paste the subject turned and registered to the mask's outline over the Telea-filled photo.
 
-    What a backbone with the trait `collage` is given to start with; arrays as for `paste_reference`.
+    What a backbone with `prior_noise` starts from, but for the crop and its scale; arrays as for `paste_reference`.
     """
     return _lay_over(fill_telea(rgb, mask), mask, *place_reference(ref_rgb, ref_mask, mask))
 

@@ -59,7 +59,10 @@ class EditObjective:
         ]
 
     def batches(self, start: int) -> Iterator[dict[str, Any]]:
-        """Prepared edits: pictures (B, S, S, 3) uint8, masks (B, S, S) bool, prompts, categories."""
+        """Prepared edits: pictures (B, S, S, 3) uint8, masks (B, S, S) bool, prompts, categories.
+
+        `start` is among the pictures where the backbone flows from one (`prior_noise`).
+        """
         return iterate_steps(self._make_batch, start, self.config.steps, self.config.data.workers)
 
     def _make_batch(self, step: int) -> dict[str, Any]:
@@ -128,13 +131,13 @@ class EditObjective:
         return loss, {"masked_share": weight.mean().item(), "stage": float(self._stage_number(step))}
 
     def _get_noise(self, clean: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        noise = torch.randn_like(clean)
-        if "start" not in batch:
+        noise, prior_noise = torch.randn_like(clean), self.backbone.traits.prior_noise
+        if prior_noise is None:
             return noise
         with torch.no_grad():
             start = self.backbone.encode_pixels(to_pixels(batch["start"].numpy())).float()
         draws = clean.shape[0] // start.shape[0]
-        return get_source(noise, start.repeat_interleave(draws, 0), self.backbone.traits.prior_noise)
+        return get_source(noise, start.repeat_interleave(draws, 0), prior_noise)
 
     def _stage_number(self, step: int) -> int:
         stages = self.config.mats.stages
