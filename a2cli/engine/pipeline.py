@@ -18,8 +18,8 @@ from a2cli.engine.prepare import get_start, prepare_edit, to_picture, to_pixels
 from a2cli.errors import BackboneError, CheckpointError
 from a2cli.flow import get_resolution_mu, get_sigmas, get_source, sample_euler
 from a2cli.flow.samplers import Callback
+from a2cli.images.border import continue_ground, correct_drift
 from a2cli.images.cutout import Cutout
-from a2cli.images.drift import correct_drift
 from a2cli.images.geometry import paste_back
 
 ADAPTERS = Path(__file__).resolve().parent.parent / "assets"
@@ -110,14 +110,16 @@ class EditPipeline:
             to_pixels(prepared.reference[None]).to(device),
             [options.prompt],
         )
-        start = None
-        if traits.prior_noise is not None:
-            start = self.backbone.encode_pixels(to_pixels(get_start(prepared)[None]).to(device))
+        start, begin = None, get_start(prepared) if traits.prior_noise is not None else None
+        if begin is not None:
+            start = self.backbone.encode_pixels(to_pixels(begin[None]).to(device))
         tokens = self.sample(condition, options, callback, start=start)
         pictures = self.backbone.decode_tokens(tokens, condition.grid)
         if not bool(pictures.isfinite().all()):
             raise BackboneError("the model returned NaN", hint="try --dtype float32")
         decoded = [correct_drift(to_picture(p), prepared.source, prepared.mask) for p in pictures]
+        if begin is not None:
+            decoded = [continue_ground(p, begin, prepared.mask, prepared.placed) for p in decoded]
         canvas = photo.astype(np.float32)
         # Bicubic enlargement overshoots.
         return [np.clip(paste_back(canvas, p, prepared.crop), 0, 255) for p in decoded]

@@ -119,7 +119,7 @@ def measure(size: int, share: float, steps: int, rounds: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--resolution", type=int, nargs="+", default=[128, 256, 512])
+    parser.add_argument("--resolution", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--mask-share", type=float, default=0.2)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)

@@ -92,7 +92,7 @@ def build_table(report: dict[str, Any]) -> Table:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--per-category", type=int, default=25, help="pairs of each of the 8 categories")
-    parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels")
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
     parser.add_argument(
         "--photos", type=Path, default=PHOTOS, help="folder of photographs beside the bundled"
     )

@@ -21,6 +21,7 @@ from a2cli.engine.checkpoint import load_checkpoint
 from a2cli.engine.objectives.edit import EditObjective
 from a2cli.engine.objectives.vae import VaeObjective
 from a2cli.engine.pipeline import EditPipeline
+from a2cli.engine.prepare import to_pixels
 from a2cli.engine.train import run_train
 from a2cli.engine.train_config import TrainConfig
 from a2cli.engine.trainer import Trainer
@@ -211,6 +212,33 @@ def test_batches_do_not_depend_on_workers_or_on_where_a_run_begins(runs: Path) -
         assert one.keys() == two.keys()
         for key, value in one.items():
             assert torch.equal(value, two[key]) if torch.is_tensor(value) else value == two[key], key
+
+
+def test_every_draw_starts_from_its_own_sample(runs: Path) -> None:
+    objective = EditObjective(build(TrainConfig, get_mapping("base", runs)))
+    batch = next(iter(objective.batches(0)))
+    assert not torch.equal(batch["start"][0], batch["start"][1])
+    clean = objective.backbone.encode_pixels(to_pixels(batch["source"].numpy())).repeat_interleave(2, 0)
+    start = objective.backbone.encode_pixels(to_pixels(batch["start"].numpy()))
+    torch.manual_seed(4)
+    source = objective._get_noise(clean, batch)
+    torch.manual_seed(4)
+    noise = torch.randn_like(clean)
+    torch.testing.assert_close(source, start[[0, 0, 1, 1]] + 0.5 * noise)
+
+
+def test_repose_moves_targets_under_loose_masks_only(runs: Path) -> None:
+    mapping = {**get_mapping("base", runs), "steps": 8}
+    samples = []
+    for share in (0.0, 1.0):
+        config = build(TrainConfig, {**mapping, "data": {**mapping["data"], "repose": share}})
+        batches = list(EditObjective(config).batches(0))
+        samples.append([(s, x) for b in batches for s, x in zip(b["stage"], b["source"], strict=True)])
+    moved: dict[str, list[bool]] = {}
+    for (stage, before), (again, after) in zip(*samples, strict=True):
+        assert stage == again
+        moved.setdefault("fine" if stage == "fine" else "loose", []).append(not torch.equal(before, after))
+    assert not any(moved["fine"]) and all(moved["loose"]), moved
 
 
 def test_bfloat16_trains_and_its_latents_are_uncorrelated(runs: Path, tmp_path: Path) -> None:

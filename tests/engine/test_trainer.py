@@ -76,6 +76,20 @@ def stop_at(step: int) -> Any:
     return progress
 
 
+@pytest.mark.parametrize(
+    ("asked", "fast", "used"),
+    [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
+)
+def test_precision_is_resolved_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any, fast: bool, used: str
+) -> None:
+    monkeypatch.setattr("a2cli.engine.trainer.has_bfloat16", lambda: fast)
+    trainer = Trainer(get_config(tmp_path, precision=asked, steps=1), Fit())
+    trainer.train()
+    assert trainer.half == (used == "bf16")
+    assert f"precision: {used}\n" in (tmp_path / "config.yaml").read_text()
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
 def test_stopped_and_resumed_equals_straight(tmp_path: Path, stop: int) -> None:
     Trainer(get_config(tmp_path / "straight"), Fit()).train()

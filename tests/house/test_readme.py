@@ -33,3 +33,11 @@ def test_every_option_in_the_readme_exists() -> None:
     known = "".join(get_help(f"{command} --help") for command in ("edit", "train", "eval", "augment-mask"))
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(BLOCK, "", README.read_text()))):
         assert option in known or option == "--extra-index-url", option
+
+
+def test_no_page_holds_an_unfilled_place() -> None:
+    root = README.parent
+    pages = [p for p in root.rglob("*.md") if not {".venv", "runs"} & set(p.relative_to(root).parts)]
+    assert len(pages) > 4
+    for page in pages:
+        assert "{{" not in page.read_text(encoding="utf-8"), page

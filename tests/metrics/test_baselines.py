@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from a2cli.metrics.baselines import fill_mean, fill_telea, paste_reference
+from a2cli.metrics.baselines import fill_mean, fill_telea, paste_reference, register_and_paste
 
 RNG = np.random.default_rng(0)
 SLOPE = np.repeat(np.linspace(0, 250, 60)[None, :, None], 50, axis=0).repeat(3, axis=2).astype(np.uint8)
@@ -21,6 +21,7 @@ def test_nothing_outside_the_mask_changes_and_the_hole_is_not_read() -> None:
         lambda rgb: fill_mean(rgb, MASK, REF, REF_MASK),
         lambda rgb: fill_telea(rgb, MASK),
         lambda rgb: paste_reference(rgb, MASK, REF, REF_MASK),
+        lambda rgb: register_and_paste(rgb, MASK, REF, REF_MASK),
     ):
         filled = fill(SLOPE)
         assert filled.dtype == np.uint8 and np.array_equal(filled[~MASK], SLOPE[~MASK])
@@ -49,3 +50,16 @@ def test_paste_shows_the_subject_stretched_to_the_box() -> None:
     halved[5:15, 18:] = False  # the subject's upper right quarter is missing: the photo is continued there
     pasted = paste_reference(SLOPE, MASK, red, halved)
     assert np.array_equal(pasted[16, 40], fill_telea(SLOPE, MASK)[16, 40]) and pasted[30, 40, 0] > 245
+
+
+def test_registered_turns_what_paste_only_stretches() -> None:
+    rows, columns = np.mgrid[:90, :90] - 44.5
+    wide = (rows / 14) ** 2 + (columns / 40) ** 2 < 1
+    turned = ((rows + columns) / 20) ** 2 + ((rows - columns) / 56) ** 2 < 1  # the same, by 45 degrees
+    halves = np.where(columns[..., None] < 0, (250, 0, 0), (0, 0, 250)).astype(np.uint8)
+    photo = np.full((90, 90, 3), 128, np.uint8)
+    errors = []
+    for fill in (paste_reference, register_and_paste):
+        red = fill(photo, turned, halves, wide)[..., 0] > 200
+        errors.append((red ^ (turned & (rows - columns > 0)))[turned].mean())
+    assert errors[1] < 0.1 < errors[0] / 2, errors

@@ -1,10 +1,10 @@
-"""The colour shift of an autoencoder is taken off at the border of the hole and fades out inside."""
+"""The border of a hole: the colour shift is taken off and fades out inside, the ground runs on."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from a2cli.images.drift import correct_drift
+from a2cli.images.border import continue_ground, correct_drift
 
 SOURCE = np.full((128, 128, 3), 100, np.uint8)
 HOLE = np.zeros((128, 128), bool)
@@ -30,3 +30,14 @@ def test_what_agrees_with_the_photo_is_left_alone() -> None:
 def test_a_hole_without_surroundings_is_left_alone() -> None:
     picture = np.full((32, 32, 3), 7.0, np.float32)
     assert np.array_equal(correct_drift(picture, SOURCE[:32, :32], np.ones((32, 32), bool)), picture)
+
+
+def test_the_ground_runs_on_where_no_subject_is() -> None:
+    picture, start = np.full((128, 128, 3), 10.0, np.float32), np.full((128, 128, 3), 200, np.uint8)
+    cover = np.zeros((128, 128), np.float32)
+    cover[:40] = 1
+    result = continue_ground(picture, start, HOLE, cover)[..., 0]
+    assert (result[~HOLE] == 10).all() and (result[:40] == 10).all() and (result[:, 68:] == 10).all()
+    assert (result[40:, 64] == 200).all() and (np.diff(result[60, 64:]) <= 0).all()
+    everywhere = continue_ground(picture, start, np.ones_like(HOLE), cover)
+    assert (everywhere == 10).all()  # the picture's own edge is no border
