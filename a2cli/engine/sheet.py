@@ -59,7 +59,8 @@ def save_sheet(path: str | Path, rows: Sequence[SheetRow], *, cell: int = 224, t
 def draw_sheet(rows: Sequence[SheetRow], *, cell: int = 224, title: str = "") -> np.ndarray:
     """Lay rows of labelled pictures out on a white sheet: returns (H, W, 3) uint8.
 
-    cell: side of the square a picture is fitted into, aspect kept, in pixels. Captions that repeat those of
+    cell: side of the square a picture is fitted into, aspect kept, in pixels; a row is as high as its highest
+    picture. Captions that repeat those of
     the row above are left out. Raises DataError when there is nothing to show.
     """
     if not rows or not any(row.cells for row in rows):
@@ -77,8 +78,10 @@ def draw_sheet(rows: Sequence[SheetRow], *, cell: int = 224, title: str = "") ->
         heads.append(0 if repeated or not any(captions) else line)
         notes.append(line if any(item.note for item in row.cells) else 0)
     top = gap + (line + gap if title else 0)
+    pictures = [[_fit(item.image, cell) for item in row.cells] for row in rows]
+    tall = [max((picture.shape[0] for picture in shown), default=line) for shown in pictures]
     width = left + max(len(row.cells) for row in rows) * (cell + gap)
-    height = top + sum(heads) + sum(notes) + len(rows) * (cell + gap)
+    height = top + sum(heads) + sum(notes) + sum(tall) + len(rows) * gap
     width = max(width, int(bold.getlength(title)) + 2 * gap)
 
     sheet = Image.new("RGB", (width, height), GROUND)
@@ -86,20 +89,19 @@ def draw_sheet(rows: Sequence[SheetRow], *, cell: int = 224, title: str = "") ->
     if title:
         pen.text((gap, gap), title, INK, bold)
     y = top
-    for row, label, head, note in zip(rows, labels, heads, notes, strict=True):
+    for row, shown, label, head, high, note in zip(rows, pictures, labels, heads, tall, notes, strict=True):
         pen.multiline_text(
-            (gap, y + head + cell // 2), "\n".join(label), FAINT, small, anchor="lm", spacing=4
+            (gap, y + head + high // 2), "\n".join(label), FAINT, small, anchor="lm", spacing=4
         )
-        for column, item in enumerate(row.cells):
+        for column, (item, picture) in enumerate(zip(row.cells, shown, strict=True)):
             x = left + column * (cell + gap)
             if head:
                 pen.text((x + cell // 2, y + head // 2), item.caption, INK, font, anchor="mm")
-            picture = _fit(item.image, cell)
-            dx, dy = (cell - picture.shape[1]) // 2, (cell - picture.shape[0]) // 2
+            dx, dy = (cell - picture.shape[1]) // 2, (high - picture.shape[0]) // 2
             sheet.paste(Image.fromarray(picture), (x + dx, y + head + dy))
             if note:
-                pen.text((x + cell // 2, y + head + cell + note // 2), item.note, FAINT, small, anchor="mm")
-        y += head + cell + note + gap
+                pen.text((x + cell // 2, y + head + high + note // 2), item.note, FAINT, small, anchor="mm")
+        y += head + high + note + gap
     return np.asarray(sheet)
 
 

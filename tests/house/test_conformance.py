@@ -27,10 +27,6 @@ class NoHash(ExampleBackbone):
         return backbone
 
 
-class OddResolution(ExampleBackbone):
-    traits = replace(ExampleBackbone.traits, resolution=63)
-
-
 class NoBlocks(ExampleBackbone):
     def get_blocks(self) -> list[Any]:
         return []
@@ -91,7 +87,6 @@ class Crashing(ExampleBackbone):
     [
         (OldApi, "api_version must be"),
         (NoHash, "a member of the Backbone protocol is missing"),
-        (OddResolution, "resolution must be a multiple of token_px"),
         (NoBlocks, "there are no blocks"),
         (TwinBlocks, "two blocks have one name"),
         (ForeignLinear, "attn.to_q: another module is there"),
