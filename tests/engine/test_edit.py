@@ -317,6 +317,8 @@ def test_stopped_in_the_middle_the_old_output_stays(studio: Studio, number: int,
         stdout=subprocess.PIPE,
         stderr=terminal,
         start_new_session=True,
+        # A shell's background job hands an ignored SIGINT on to its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(terminal)
     try:

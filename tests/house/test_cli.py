@@ -182,6 +182,8 @@ def test_signals_end_a_command_with_their_exit_code(tmp_path: Path, number: int,
     process = subprocess.Popen(
         [sys.executable, "-m", "a2cli", "backbones"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(tmp_path)}, start_new_session=True,
+        # A shell's background job hands an ignored SIGINT on to its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60

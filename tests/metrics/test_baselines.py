@@ -62,4 +62,4 @@ def test_registered_turns_what_paste_only_stretches() -> None:
     for fill in (paste_reference, register_and_paste):
         red = fill(photo, turned, halves, wide)[..., 0] > 200
         errors.append((red ^ (turned & (rows - columns > 0)))[turned].mean())
-    assert errors[1] < 0.1 < errors[0] / 2, errors
+    assert errors[1] < 0.02 and errors[0] > 0.15, errors
