@@ -139,7 +139,8 @@ Adapter = Annotated[
     Option(
         "--adapter",
         metavar="DIR",
-        help="Adapter folder, or `none` for the bare backbone. Default: the one beside the model.",
+        help="Adapter folder, or `none` for the bare backbone. Default: the one shipped with the backbone, where "
+        "--model names no other.",
         rich_help_panel=MODEL,
     ),
 ]

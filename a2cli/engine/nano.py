@@ -130,6 +130,7 @@ def _write_nano(backbone: NanoBackbone, folder: Path) -> None:
                         f"{name}: tensor {key} is NaN or infinite in half precision; not saved"
                     )
             half.save_pretrained(folder / name, safe_serialization=True)
+            _forget_origin(folder / name / "config.json")
         else:
             component.save_pretrained(folder / name)
     FlowMatchEulerDiscreteScheduler(shift=backbone.traits.shift or 1.0).save_pretrained(folder / "scheduler")
@@ -138,6 +139,13 @@ def _write_nano(backbone: NanoBackbone, folder: Path) -> None:
     (folder / TRAITS_FILE).write_text(
         json.dumps(dataclasses.asdict(backbone.traits), indent=2) + "\n", encoding="utf-8"
     )
+
+
+def _forget_origin(path: Path) -> None:
+    """Drop the folder a part was once loaded from: a path of the machine that trained it."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _get_diffusers_version() -> str:

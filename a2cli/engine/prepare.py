@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
 from a2cli.images.align import place_reference
 from a2cli.images.cutout import Cutout, crop_to_subject
 from a2cli.images.geometry import Crop, crop_image, crop_mask, get_zoom_crop
+from a2cli.metrics.baselines import fill_telea
 
 HOLE = 128  # grey of a hole nothing fills: 0 in [-1, 1], as FLUX.1 Fill has it
 MASKED = 0.05  # a working pixel counts as masked from this share on
@@ -77,8 +77,7 @@ def get_start(prepared: Prepared) -> np.ndarray:
 
     The placed reference, over the surroundings continued into the rest of the hole (Telea 2004).
     """
-    hole = prepared.mask.astype(np.uint8)
-    surroundings = cv2.inpaint(np.ascontiguousarray(prepared.source), hole, 3, cv2.INPAINT_TELEA)
+    surroundings = fill_telea(prepared.source, prepared.mask)
     uncovered = (1 - prepared.placed)[..., None] * prepared.mask[..., None]
     return (
         np.round(prepared.masked + uncovered * (surroundings.astype(np.float32) - HOLE))

@@ -207,7 +207,12 @@ def test_a_saved_nano_replaces_the_old_one_whole(tmp_path: Path) -> None:
         built.transformer.proj_out.weight[0, 0] = 2
     save_nano(built, tmp_path / "model")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "none"]
-    assert NanoBackbone.load(str(tmp_path / "model")).base_hash != hashed
+    again = NanoBackbone.load(str(tmp_path / "model"))
+    assert again.base_hash != hashed
+    save_nano(again, tmp_path / "again")
+    for config in (tmp_path / "again").glob("*/config.json"):
+        assert str(tmp_path) not in config.read_text(), config  # a model tells nothing of where it was made
+    shutil.rmtree(tmp_path / "again")
     assert not (tmp_path / "model" / "stray").exists()
 
 
