@@ -66,6 +66,9 @@ class FluxFillBackbone:
         for component in components.values():
             if isinstance(component, torch.nn.Module):
                 component.to(device)
+        components["vae"].to(
+            memory_format=torch.channels_last
+        )  # convolutions are a third faster so, on CPUs too
         return cls(components, cls.read_traits(folder), base_hash=hash_weights(folder / "transformer"))
 
     @classmethod

@@ -124,6 +124,7 @@ def _write_nano(backbone: NanoBackbone, folder: Path) -> None:
         index[name] = [type(component).__module__.split(".")[0], type(component).__name__]
         if isinstance(component, nn.Module):
             half: Any = copy.deepcopy(component).to(torch.float16)
+            half.to(memory_format=torch.contiguous_format)
             for key, tensor in half.state_dict().items():
                 if not bool(tensor.isfinite().all()):
                     raise CheckpointError(

@@ -14,12 +14,13 @@ from a2cli.mot.routing import BlockRouting
 
 
 class _Packed(NamedTuple):
-    """The active experts of one frozen routing, side by side."""
+    """The active experts of one frozen routing, side by side; `B` times the gates where all samples share them."""
 
     key: tuple[object, ...]
     A: Tensor  # (in, k * rank)
     B: Tensor  # (k * rank, out)
     active: Tensor  # (k,)
+    shared: bool
 
 
 class MotLinear(nn.Module):
@@ -69,7 +70,9 @@ class MotLinear(nn.Module):
         B: Tensor = self.B
         dtype = _get_compute_dtype(x)
         if self.routing.reuse and not torch.is_grad_enabled():
-            packed = self._get_packed(dtype)
+            packed = self._get_packed(dtype, gates)
+            if packed.shared:
+                return y + (x.to(dtype) @ packed.A @ packed.B).to(y.dtype)
             A, B, gates = packed.A, packed.B, gates[:, packed.active]
         # (B, 1.., k, 1) against (B, T.., k, rank)
         factors = (self.scaling * gates).to(x.device, dtype)
@@ -77,13 +80,17 @@ class MotLinear(nn.Module):
         low = (x.to(dtype) @ A.to(dtype)).unflatten(-1, (-1, self.rank)) * factors
         return y + (low.flatten(-2) @ B.to(dtype)).to(y.dtype)
 
-    def _get_packed(self, dtype: torch.dtype) -> _Packed:
+    def _get_packed(self, dtype: torch.dtype, gates: Tensor) -> _Packed:
         key = (self.routing.version, dtype, self.A.device, _get_version(self.A), _get_version(self.B))
         if self._packed is None or self._packed.key != key:
             active = self.routing.get_active().to(self.A.device)
-            A = self.A.detach().unflatten(1, (-1, self.rank))[:, active].flatten(1).to(dtype)
-            B = self.B.detach().unflatten(0, (-1, self.rank))[active].flatten(0, 1).to(dtype)
-            self._packed = _Packed(key, A, B, active)
+            A = self.A.detach().unflatten(1, (-1, self.rank))[:, active].flatten(1)
+            B = self.B.detach().unflatten(0, (-1, self.rank))[active]
+            shared = gates.shape[0] == 1
+            if shared:
+                factors = (self.scaling * gates[0, active]).to(B.device)
+                B = B * factors[:, None, None]
+            self._packed = _Packed(key, A.to(dtype), B.flatten(0, 1).to(dtype), active, shared)
         return self._packed
 
     def drop_packed(self) -> None:

@@ -5,7 +5,7 @@
 
 a2 encodes what is known once and denoises the tokens under the mask. The other side is diffusers' own
 `FluxFillPipeline` on a canvas of twice the width, reference left and photo right, as InsertAnything lays it out:
-every token is recomputed at every step. Both sides use the embedded model's transformer, autoencoder and number
+every token is recomputed at every step, and its autoencoder keeps the memory layout diffusers loads it in. Both sides use the embedded model's transformer, autoencoder and number
 of text tokens, and both times are whole edits, encoding and decoding included. Rounds alternate; medians and the
 median of the pairwise ratios are reported.
 """
@@ -57,6 +57,7 @@ def build_theirs(pipeline: EditPipeline, size: int, share: float, steps: int) ->
     from a2cli.backbones.registry import load_backbone_class
 
     backbone = load_backbone_class("nano").load()
+    backbone.vae.to(memory_format=torch.contiguous_format)  # as diffusers loads it
     photo, mask, subject = build_inputs(size, share)
     text, pooled = backbone.encode_text(["animals"])
     tokens = pipeline.backbone.build_condition(
