@@ -5,9 +5,10 @@
 
 a2 encodes what is known once and denoises the tokens under the mask. The other side is diffusers' own
 `FluxFillPipeline` on a canvas of twice the width, reference left and photo right, as InsertAnything lays it out:
-every token is recomputed at every step, and its autoencoder keeps the memory layout diffusers loads it in. Both sides use the embedded model's transformer, autoencoder and number
-of text tokens, and both times are whole edits, encoding and decoding included. Rounds alternate; medians and the
-median of the pairwise ratios are reported.
+every token is recomputed at every step, and its autoencoder keeps the memory layout diffusers loads it in. Both sides
+use the embedded model's transformer, autoencoder and number of text tokens, and both times are whole edits, encoding
+and decoding included; ours runs the experts as well. Rounds alternate; medians and the median of the pairwise ratios
+are reported.
 """
 
 from __future__ import annotations
