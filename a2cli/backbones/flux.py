@@ -66,9 +66,8 @@ class FluxFillBackbone:
         for component in components.values():
             if isinstance(component, torch.nn.Module):
                 component.to(device)
-        components["vae"].to(
-            memory_format=torch.channels_last
-        )  # convolutions are a third faster so, on CPUs too
+        # Its convolutions are a third faster so, on CPUs too.
+        components["vae"].to(memory_format=torch.channels_last)
         return cls(components, cls.read_traits(folder), base_hash=hash_weights(folder / "transformer"))
 
     @classmethod
