@@ -29,11 +29,11 @@ def train(
 
     mapping = apply_overrides(load_yaml(config), overrides or ())  # fails before torch is imported
     if dry_run:
-        from a2cli.engine.train_config import TrainConfig
+        from a2cli.training.config import TrainConfig
 
         print(dump_yaml(build(TrainConfig, mapping, where=config)), end="")
         return
-    from a2cli.engine.train import run_train
+    from a2cli.training.run import run_train
 
     with open_console(quiet=quiet) as console:
 

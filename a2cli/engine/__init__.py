@@ -1,1 +1,1 @@
-"""Machinery that joins the concepts: editing, training, evaluation."""
+"""Machinery that joins the concepts: editing and evaluation."""

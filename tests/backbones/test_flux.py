@@ -15,10 +15,10 @@ from flux_folder import LATENTS, POOLED, TEXT, build_flux_folder
 from a2cli.backbones.base import Traits
 from a2cli.backbones.flux import TRAITS_FILE, FluxFillBackbone, NanoBackbone
 from a2cli.context import TwoPass, pack_latents, pack_mask, unpack_latents
-from a2cli.engine.nano import build_or_load_nano, save_nano
-from a2cli.engine.train_config import ModelConfig
 from a2cli.errors import BackboneError, CheckpointError, ConfigError
 from a2cli.testing import check_backbone
+from a2cli.training.config import ModelConfig
+from a2cli.training.nano import build_or_load_nano, save_nano
 
 PROMPTS = ["a red cup", ""]
 NANO: dict[str, Any] = {

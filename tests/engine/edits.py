@@ -17,8 +17,8 @@ from PIL import Image
 
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.cli import main
-from a2cli.engine.nano import build_or_load_nano, save_nano
-from a2cli.engine.train_config import ModelConfig
+from a2cli.training.config import ModelConfig
+from a2cli.training.nano import build_or_load_nano, save_nano
 
 ARCHITECTURE: dict[str, Any] = {
     "traits": {"resolution": 64, "token_px": 16, "context": 1.5, "steps": 2, "guidance": 1.0, "shift": 1.0},

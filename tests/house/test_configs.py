@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a2cli.config.load import build, load_config, parse_yaml, to_dict
-from a2cli.engine.train_config import TrainConfig
+from a2cli.training.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

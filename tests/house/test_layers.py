@@ -20,6 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("images", "masks", "mot", "context", "localize", "region", "flow", "backbones"),
     ("data", "metrics"),
     ("engine",),
+    ("training",),
     ("testing",),
     ("commands",),
     ("cli", "__main__"),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from a2cli.config.load import load_config
-from a2cli.engine.train_config import TrainConfig
-from a2cli.engine.trainer import Objective, Progress, Trainer
+from a2cli.training.config import TrainConfig
+from a2cli.training.trainer import Objective, Progress, Trainer
 
 
 def run_train(
@@ -31,9 +31,9 @@ def run_train(
 
 def _build_objective(config: TrainConfig) -> Objective:
     if config.model.train == "vae":
-        from a2cli.engine.objectives.vae import VaeObjective
+        from a2cli.training.objectives.vae import VaeObjective
 
         return VaeObjective(config)
-    from a2cli.engine.objectives.edit import EditObjective
+    from a2cli.training.objectives.edit import EditObjective
 
     return EditObjective(config)

@@ -20,7 +20,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from a2cli.config.load import dump_yaml
-from a2cli.engine.checkpoint import (
+from a2cli.errors import A2Error, CheckpointError, ConfigError
+from a2cli.files import make_folder, write_bytes
+from a2cli.training.checkpoint import (
     find_latest,
     flatten_optimizer,
     list_checkpoints,
@@ -28,11 +30,9 @@ from a2cli.engine.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from a2cli.engine.optim import Ema, build_optimizers, get_lr_scale
-from a2cli.engine.precision import has_bfloat16
-from a2cli.engine.train_config import TrainConfig
-from a2cli.errors import A2Error, CheckpointError, ConfigError
-from a2cli.files import make_folder, write_bytes
+from a2cli.training.config import TrainConfig
+from a2cli.training.optim import Ema, build_optimizers, get_lr_scale
+from a2cli.training.precision import has_bfloat16
 
 Progress = Callable[[int, int, dict[str, float]], None]
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from a2cli.engine.checkpoint import load_checkpoint
-from a2cli.engine.train_config import ModelConfig, OptimizerConfig, TrainConfig
-from a2cli.engine.trainer import Trainer
 from a2cli.errors import A2Error, CheckpointError, ConfigError
+from a2cli.training.checkpoint import load_checkpoint
+from a2cli.training.config import ModelConfig, OptimizerConfig, TrainConfig
+from a2cli.training.trainer import Trainer
 
 
 class Fit:
@@ -83,7 +83,7 @@ def stop_at(step: int) -> Any:
 def test_precision_is_resolved_and_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: Any, fast: bool, used: str
 ) -> None:
-    monkeypatch.setattr("a2cli.engine.trainer.has_bfloat16", lambda: fast)
+    monkeypatch.setattr("a2cli.training.trainer.has_bfloat16", lambda: fast)
     trainer = Trainer(get_config(tmp_path, precision=asked, steps=1), Fit())
     trainer.train()
     assert trainer.half == (used == "bf16")

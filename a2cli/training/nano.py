@@ -25,9 +25,9 @@ from a2cli.backbones.loading import check_folder, hash_weights
 from a2cli.config.load import build
 from a2cli.config.suggest import get_suggestion
 from a2cli.context.layout import PATCH
-from a2cli.engine.train_config import ModelConfig
 from a2cli.errors import CheckpointError, ConfigError
 from a2cli.files import replace_folder
+from a2cli.training.config import ModelConfig
 
 _BUILDERS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
     "transformer": build_transformer,

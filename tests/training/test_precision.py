@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from a2cli.engine.precision import has_bfloat16
+from a2cli.training.precision import has_bfloat16
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from torch import nn
 
 from a2cli.context.passes import TwoPass, repeat_condition
 from a2cli.data.synth import repose, synthesise
-from a2cli.engine.nano import build_or_load_nano, save_nano
-from a2cli.engine.objectives.loading import iterate_steps
 from a2cli.engine.prepare import get_start, prepare_edit, to_pixels
-from a2cli.engine.train_config import TrainConfig
 from a2cli.errors import ConfigError
 from a2cli.flow import flow_matching_loss, get_source, interpolate, sample_timesteps, velocity_target
 from a2cli.images.cutout import Cutout
 from a2cli.masks.curriculum import apply_stage, get_stage, sample_stage
+from a2cli.training.config import TrainConfig
+from a2cli.training.nano import build_or_load_nano, save_nano
+from a2cli.training.objectives.loading import iterate_steps
 from a2cli.types import Stage
 
 PARTS = ("transformer", "text_encoder_2", "image_encoder", "image_embedder")

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from a2cli.engine.checkpoint import (
+from a2cli.errors import CheckpointError
+from a2cli.training.checkpoint import (
     find_latest,
     flatten_optimizer,
     list_checkpoints,
@@ -22,7 +23,6 @@ from a2cli.engine.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from a2cli.errors import CheckpointError
 
 
 def get_tensors(value: float = 1.0, count: int = 3) -> dict[str, torch.Tensor]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from a2cli.engine.optim import Ema, FlatMuon, build_optimizers, get_lr_scale, orthogonalise
-from a2cli.engine.train_config import OptimizerConfig
 from a2cli.errors import ConfigError
+from a2cli.training.config import OptimizerConfig
+from a2cli.training.optim import Ema, FlatMuon, build_optimizers, get_lr_scale, orthogonalise
 
 
 def get_named() -> list[tuple[str, nn.Parameter]]:
@@ -107,7 +107,9 @@ def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_muon_is_torchs_muon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a2cli.engine.optim.has_bfloat16", lambda: True)  # torch's own always takes bfloat16
+    monkeypatch.setattr(
+        "a2cli.training.optim.has_bfloat16", lambda: True
+    )  # torch's own always takes bfloat16
     torch.manual_seed(0)
     shapes = [(12, 20), (20, 12), (12, 20), (7, 7)]
     ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from a2cli.engine.precision import has_bfloat16
-from a2cli.engine.train_config import OptimizerConfig
+from a2cli.training.config import OptimizerConfig
+from a2cli.training.precision import has_bfloat16
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Muon's coefficients: steep at zero
 

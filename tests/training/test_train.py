@@ -17,16 +17,16 @@ from a2cli.backbones.flux import NanoBackbone
 from a2cli.backbones.loading import hash_weights
 from a2cli.config.load import build, dump_yaml
 from a2cli.data.glyphs import find_emoji_font
-from a2cli.engine.checkpoint import load_checkpoint
-from a2cli.engine.objectives.edit import EditObjective
-from a2cli.engine.objectives.vae import VaeObjective
 from a2cli.engine.pipeline import EditPipeline
 from a2cli.engine.prepare import to_pixels
-from a2cli.engine.train import run_train
-from a2cli.engine.train_config import TrainConfig
-from a2cli.engine.trainer import Trainer
 from a2cli.errors import A2Error, BackboneError, CheckpointError, ConfigError, DataError
 from a2cli.testing import check_backbone
+from a2cli.training.checkpoint import load_checkpoint
+from a2cli.training.config import TrainConfig
+from a2cli.training.objectives.edit import EditObjective
+from a2cli.training.objectives.vae import VaeObjective
+from a2cli.training.run import run_train
+from a2cli.training.trainer import Trainer
 
 
 @cache

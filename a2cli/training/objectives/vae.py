@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from a2cli.backbones.build import VAE_FOLDER, build_vae, weigh_latents, whiten_latents
 from a2cli.backbones.loading import check_folder, load_component
 from a2cli.data.synth import synthesise
-from a2cli.engine.nano import check_architecture
-from a2cli.engine.objectives.loading import iterate_steps
-from a2cli.engine.train_config import TrainConfig
 from a2cli.errors import ConfigError
 from a2cli.files import replace_folder
+from a2cli.training.config import TrainConfig
+from a2cli.training.nano import check_architecture
+from a2cli.training.objectives.loading import iterate_steps
 
 NOISE = 0.1  # added to latents of unit spread before decoding, so that every channel has to carry its weight
 WINDOW = 64  # px; the autoencoder is convolutional, so small windows teach it as well as large ones

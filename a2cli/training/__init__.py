@@ -1,0 +1,1 @@
+"""A training run: its settings, its loop, what it optimises and what it leaves behind."""
