@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from a2cli.errors import A2Error, CheckpointError, DataError
+from a2cli.errors import A2Error, CheckpointError, ConfigError, DataError
 
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})  # weights that are never opened
 
@@ -57,6 +58,23 @@ def make_folder(folder: str | Path, *, error: type[A2Error] = DataError) -> None
         raise error(
             f"{show_name(str(folder))}: cannot be made: {_get_reason(cause)}", hint="choose another folder"
         ) from cause
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process at a time, until the block ends or the process dies.
+
+    Raises `ConfigError` when another process holds it.
+    """
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as cause:
+            raise ConfigError(
+                f"{show_name(str(folder))}: another process is writing there",
+                hint="wait for it, or name another folder",
+            ) from cause
+        yield
 
 
 @contextmanager

@@ -8,7 +8,7 @@ group `a2.backbones` and are checked by `a2cli.testing.check_backbone`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from a2cli.errors import ConfigError
 from a2cli.types import BlockSpec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from a2cli.context.passes import Condition
 
 API_VERSION = 1
+Quantize = Literal["nf4", "int8", "torchao-int8"]
 _RANGES = {
     "token_px": "at least 1",
     "resolution": "a positive multiple of token_px",
@@ -79,7 +80,10 @@ class Backbone(Protocol):
 
     @classmethod
     def load(cls, model: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> Backbone:
-        """Load weights from a folder or hub id; None means the default ones. Raises `BackboneError`."""
+        """Load weights from a folder or hub id; None means the default ones. Raises `BackboneError`.
+
+        A class that can hold its weights in fewer bits takes `quantize: Quantize | None = None` besides.
+        """
 
     def get_blocks(self) -> list[BlockSpec]:
         """List the transformer blocks in execution order."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from a2cli.backbones.base import API_VERSION, Traits
+from a2cli.backbones.base import API_VERSION, Quantize, Traits
 from a2cli.backbones.blocks import get_blocks
 from a2cli.backbones.loading import fetch_folder, hash_weights, load_component, load_tokenizer
+from a2cli.backbones.quantize import QUANTIZED_PARTS, check_quantize, quantize_linears
 from a2cli.config.load import build
 from a2cli.context.layout import PATCH, get_token_mask, pack_latents, pack_mask, unpack_latents
 from a2cli.context.passes import Condition
@@ -27,6 +28,15 @@ DTYPES = ("float32", "bfloat16", "float16")
 Loader = Callable[[str, torch.dtype], Any]
 
 
+class Memo(Protocol):
+    """Something that remembers encodings, such as a cache on disk."""
+
+    def recall(
+        self, kind: str, inputs: Any, compute: Callable[[Any], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """What `compute(inputs)` gives, row by row from memory where it is known."""
+
+
 class FluxFillBackbone:
     """FLUX.1 Fill: transformer, autoencoder, CLIP and T5, and a SigLIP tower with its embedder where present."""
 
@@ -35,6 +45,7 @@ class FluxFillBackbone:
     default_model: str | None = "black-forest-labs/FLUX.1-Fill-dev"
     traits = Traits(resolution=1024, steps=50, guidance=30.0)
     max_text_tokens = 512
+    memo: Memo | None = None
 
     def __init__(
         self, components: dict[str, Any], traits: Traits | None = None, *, base_hash: str = ""
@@ -47,24 +58,33 @@ class FluxFillBackbone:
 
     @classmethod
     def load(
-        cls, model: str | None = None, *, device: str = "cpu", dtype: str = "float32"
+        cls,
+        model: str | None = None,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        quantize: Quantize | None = None,
     ) -> FluxFillBackbone:
         """Load a FLUX.1 Fill folder or hub id.
 
-        `dtype` names a floating torch dtype. Raises `BackboneError` when a part cannot be found, `CheckpointError` when
-        its weights are damaged.
+        `dtype` names a floating torch dtype; `quantize` holds the linears of the transformer's and T5's blocks in
+        fewer bits (see `quantize_linears`). Raises `BackboneError` when a part or a package cannot be found,
+        `CheckpointError` when weights are damaged.
         """
         source = model or cls.default_model
         if source is None:
             raise BackboneError(f"{cls.name} needs --model FOLDER")
         if dtype not in DTYPES:
             raise BackboneError(f"{dtype} is not a dtype for weights", hint=", ".join(DTYPES))
+        if quantize is not None:
+            check_quantize(quantize)
         folder = fetch_folder(source)
-        components = {
-            name: load(str(folder), getattr(torch, dtype)) for name, load in cls.get_loaders(folder).items()
-        }
-        for component in components.values():
+        components = {}
+        for name, load in cls.get_loaders(folder).items():
+            component = components[name] = load(str(folder), getattr(torch, dtype))
             if isinstance(component, torch.nn.Module):
+                if quantize is not None and name in QUANTIZED_PARTS:
+                    quantize_linears(component, quantize, dtype=getattr(torch, dtype), device=device)
                 component.to(device)
         # Its convolutions are a third faster so, on CPUs too.
         components["vae"].to(memory_format=torch.channels_last)
@@ -124,20 +144,25 @@ class FluxFillBackbone:
     ) -> Condition:
         """Encode everything known about a batch of edits; see `Backbone.build_condition`."""
         token_px = self.downscale * PATCH
-        text, pooled = self.encode_text(prompts)
+        text, pooled = self.recall("text", prompts, self.encode_text)
         if "image_encoder" in self.components:
-            text = torch.cat([text, self.encode_reference(reference).to(text)], 1)
+            image = self.recall("image", reference, lambda r: (self.encode_reference(r),))[0]
+            text = torch.cat([text, image.to(text)], 1)
         tokens = self.encode_pixels(masked)
         return Condition(
             masked=tokens,
             mask=pack_mask(mask, self.downscale).to(tokens),
             visible=~get_token_mask(mask, token_px),
-            reference=self.encode_pixels(reference),
+            reference=self.recall("reference", reference, lambda r: (self.encode_pixels(r),))[0],
             text=text,
             pooled=pooled,
             grid=(mask.shape[-2] // token_px, mask.shape[-1] // token_px),
             ref_grid=(reference.shape[-2] // token_px, reference.shape[-1] // token_px),
         )
+
+    def recall(self, kind: str, inputs: Any, compute: Callable[[Any], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Encode a batch of `kind` (text, image, reference, target), or take what `memo` knows of it."""
+        return compute(inputs) if self.memo is None else self.memo.recall(kind, inputs, compute)
 
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: T5 states (B, T, J) and CLIP's pooled vector (B, Q)."""

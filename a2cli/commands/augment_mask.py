@@ -1,75 +1,78 @@
-"""a2 augment-mask: make fine masks sloppier, as training does."""
+"""a2 augment-mask: make fine masks sloppier, as training does, or change them as evaluation does."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Annotated, Literal
+import sys
+from typing import Annotated
 
-from typer import Argument, Exit, Option
+from typer import Argument, Exit
 
 from a2cli.commands import options as o
-from a2cli.commands.console import Console, open_console
-from a2cli.errors import A2Error, ConfigError, DataError
+from a2cli.commands.console import open_console
+from a2cli.config.augment import build_augment_config, parse_changes
+from a2cli.errors import ConfigError
 
-Masks = Annotated[list[str], Argument(metavar="MASK...", help="Fine masks, white on black.")]
-Stage = Annotated[
-    Literal["fine", "rough", "box"],
-    Option(
-        "--stage", help="fine: as it is; rough: grown and its outline moved; box: the box of the rough mask."
-    ),
-]
-Out = Annotated[
-    str | None,
-    Option(
-        "-o", "--out", metavar="OUT", help="File, or a folder for several. Default: NAME.STAGE.png beside."
+Masks = Annotated[
+    list[str],
+    Argument(
+        metavar="MASK",
+        help="Fine masks, white on black: files, folders, quoted patterns, or - for a mask or a list of paths "
+        "on stdin.",
     ),
 ]
 
 
 def augment_mask(
-    masks: Masks, stage: Stage, out: Out = None, seed: o.Seed = 0, quiet: o.Quiet = False
+    masks: Masks,
+    stage: o.Stage = None,
+    dilate: o.Dilate = None,
+    perturb: o.Perturb = None,
+    radius: o.Radius = None,
+    alpha: o.Alpha = None,
+    scale: o.Scale = None,
+    delta: o.Delta = None,
+    seed: o.Seed = 0,
+    variants: o.Variants = 1,
+    null: o.Null = False,
+    out: o.MaskOut = None,
+    preview: o.Preview = None,
+    image: o.PreviewImage = None,
+    json: o.Json = False,
+    report: o.MaskReport = None,
+    quiet: o.Quiet = False,
 ) -> None:
-    """Make masks as sloppy as a training stage does."""
-    targets = [Path(mask).with_suffix(f".{stage}.png") for mask in masks]
-    if out is not None:
-        folder = len(masks) > 1 or Path(out).is_dir()
-        targets = [Path(out) / target.name if folder else Path(out) for target in targets]
-    if len({target.absolute() for target in targets}) < len(masks):
-        raise ConfigError("two masks have one name", hint="write them to different folders")
-    if {os.path.realpath(target) for target in targets} & {os.path.realpath(mask) for mask in masks}:
-        raise ConfigError("an output would replace a mask", hint="choose another -o")
+    """Make masks as sloppy as a training stage does, or change them as evaluation does.
+
+    One of --stage, --dilate and --perturb says how; --dilate and --perturb may be given together.
+    """
+    config = build_augment_config(
+        masks,
+        {"radius": radius, "alpha": alpha, "scale": scale, "delta": delta},
+        parse_changes(dilate, perturb),
+        stage=stage,
+        out=out,
+        seed=seed,
+        variants=variants,
+        preview=preview,
+        image=image,
+        report=report,
+        json=json,
+        null=null,
+    )
+    if out == "-" and sys.stdout.isatty():
+        raise ConfigError(
+            "a mask is not written to a terminal", hint="pipe the output, or name a file with -o"
+        )
+
+    from a2cli.engine.augment import AugmentFailure, run_augment
+
     failed = 0
     with open_console(quiet=quiet) as console:
-        for index, (mask, target) in enumerate(zip(masks, targets, strict=True)):
-            try:
-                _augment(mask, stage, target, seed, console)
-            except A2Error as error:
-                if len(masks) == 1:
-                    raise
+        for outcome in run_augment(config, console.progress):
+            if isinstance(outcome, AugmentFailure):
                 failed += 1
-                console.warn(str(error))
-            console.progress("masks", index + 1, len(masks))
+                console.warn(str(outcome.error))
+            elif out != "-":
+                console.result(outcome.output, outcome.to_dict() if json else None)
     if failed:
         raise Exit(3)
-
-
-def _augment(
-    mask: str, stage: Literal["fine", "rough", "box"], target: Path, seed: int, console: Console
-) -> None:
-    import numpy as np
-
-    from a2cli.files import make_folder
-    from a2cli.images import open_photo, save_mask
-    from a2cli.masks.augment import RoughConfig
-    from a2cli.masks.curriculum import apply_stage
-    from a2cli.masks.read import read_mask
-
-    size = open_photo(mask).size
-    fine = read_mask(mask, size) >= 0.5
-    if not fine.any():
-        raise DataError(f"{mask}: the mask is empty", hint="white is what is masked")
-    moved = apply_stage(fine, stage, np.random.default_rng(seed), RoughConfig())
-    make_folder(target.parent)
-    save_mask(moved.astype(np.float32), target)
-    console.result(target)

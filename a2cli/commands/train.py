@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 from typer import Option
 
@@ -13,7 +14,12 @@ Resume = Annotated[
     str | None, Option("--resume", metavar="auto|PATH", help="Go on from the newest or from this checkpoint.")
 ]
 DryRun = Annotated[
-    bool, Option("--dry-run", metavar="", help="Check the settings, print all of them, and stop.")
+    bool,
+    Option(
+        "--dry-run",
+        metavar="",
+        help="Check every path, count samples, parameters and memory, print all settings, and stop.",
+    ),
 ]
 
 
@@ -22,22 +28,32 @@ def train(
     overrides: o.Overrides = None,
     resume: Resume = None,
     dry_run: DryRun = False,
+    json_: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Train a backbone or an adapter as a YAML file says; KEY=VALUE changes single settings."""
-    from a2cli.config.load import apply_overrides, build, dump_yaml, load_yaml
+    from a2cli.config.load import apply_overrides, load_yaml
 
-    mapping = apply_overrides(load_yaml(config), overrides or ())  # fails before torch is imported
-    if dry_run:
-        from a2cli.training.config import TrainConfig
-
-        print(dump_yaml(build(TrainConfig, mapping, where=config)), end="")
-        return
-    from a2cli.training.run import run_train
-
+    apply_overrides(load_yaml(config), overrides or ())  # fails before torch is imported
     with open_console(quiet=quiet) as console:
+        if dry_run:
+            from a2cli.training.plan import plan_run
 
-        def show(step: int, total: int, metrics: dict[str, float]) -> None:
-            console.progress(" ".join(f"{name} {value:.4g}" for name, value in metrics.items()), step, total)
+            plan = plan_run(config, tuple(overrides or ()), resume=resume)
+            print(json.dumps(plan.to_record()) if json_ else plan.format(), end="\n" if json_ else "")
+            return
+        from a2cli.training.run import run_train
 
-        console.result(run_train(config, tuple(overrides or ()), resume=resume, progress=show))
+        def show(step: int, total: int, row: dict[str, Any]) -> None:
+            console.progress(_describe(row), step, total)
+
+        run = run_train(config, tuple(overrides or ()), resume=resume, progress=show)
+        if run is not None:
+            console.result(run, {"run": str(run), "report": str(run / "report.html")} if json_ else None)
+
+
+def _describe(row: dict[str, Any]) -> str:
+    """What stands before the bar: stage, loss, learning rate and speed."""
+    return (
+        f"{row.get('stage', '')} loss {row['loss']:.4f} lr {row['lr']:.1e} {row['samples_per_s']:.3g} samples/s"
+    ).lstrip()

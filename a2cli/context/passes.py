@@ -7,11 +7,14 @@ text stream, and attend to the kept keys and to each other.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from a2cli.context.cache import ContextCache
 from a2cli.context.layout import get_image_ids
@@ -61,6 +64,29 @@ class TwoPass:
         """Give the transformer its own processors back."""
         self.transformer.set_attn_processor(self._before)
 
+    def enable_gradient_checkpointing(self) -> None:
+        """Keep only what goes into each block, and run the block again in the backward pass.
+
+        The second run sees the pass, the cache and the routing of the first; plain checkpointing would run a
+        block of the context pass as one of the target pass that came after it.
+        """
+        self.transformer.enable_gradient_checkpointing(self._checkpoint)
+
+    def _checkpoint(self, block: nn.Module, *args: Any) -> Any:
+        state = replace(self.state)
+        replay_routing = self.experts.get_replay(block) if self.experts is not None else nullcontext
+        runs = 0
+
+        def run(*inputs: Any) -> Any:
+            nonlocal runs
+            runs += 1
+            if runs == 1:
+                return block(*inputs)
+            with self.state.replaying(state), replay_routing():
+                return block(*inputs)
+
+        return checkpoint(run, *args, use_reentrant=False)
+
     def encode_context(self, condition: Condition, *, full_grid: bool = False) -> ContextCache:
         """Run the context pass.
 
@@ -102,6 +128,7 @@ class TwoPass:
         )
         if self.experts is not None:
             cache.routing = self.experts.routing_state()
+        _gather_before_gradients(self.transformer, cache)
         return cache
 
     def predict_velocity(
@@ -168,6 +195,23 @@ class TwoPass:
             )[0]
         finally:
             self.state.current, self.state.cache, self.state.key_mask = "context", None, None
+
+
+def _gather_before_gradients(transformer: Any, cache: ContextCache) -> None:
+    """Have a sharded block (FSDP2) whole again when a gradient comes in through its kept keys or values.
+
+    FSDP watches what a block returns; keys and values leave it through the cache, which it cannot see.
+    """
+    for name in cache.keys:
+        block = transformer.get_submodule(name)
+        if hasattr(block, "unshard"):
+            for tensor in (cache.keys[name], cache.values[name]):
+                if tensor.requires_grad:
+                    tensor.register_hook(partial(_unshard, block))
+
+
+def _unshard(block: Any, gradient: Tensor) -> None:
+    block.unshard()
 
 
 def repeat_condition(condition: Condition, count: int) -> Condition:

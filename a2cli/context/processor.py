@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +25,21 @@ class PassState:
     current: Pass = "context"
     cache: ContextCache | None = None
     key_mask: Tensor | None = None
+
+    @contextmanager
+    def replaying(self, snapshot: PassState) -> Iterator[None]:
+        """Stand in for an earlier moment, then put all back: the second run of gradient checkpointing.
+
+        A replayed context pass keeps its keys nowhere: those of the first run carry the gradient.
+        """
+        now = (self.current, self.cache, self.key_mask)
+        self.current, self.cache, self.key_mask = snapshot.current, snapshot.cache, snapshot.key_mask
+        if self.cache is not None and self.current == "context":
+            self.cache = ContextCache(key_mask=self.cache.key_mask)
+        try:
+            yield
+        finally:
+            self.current, self.cache, self.key_mask = now
 
 
 class TwoPassProcessor:

@@ -70,16 +70,9 @@ class EditPipeline:
         if adapter == "none":
             return cls(loaded)
         from a2cli.backbones.loading import hash_weights
-        from a2cli.mot import load_adapter
 
         with _remedy("download or train the adapter again, or give --adapter none"):
-            experts, _ = load_adapter(
-                loaded.transformer,
-                loaded.get_blocks(),
-                adapter,
-                base_hash=loaded.base_hash,
-                dtype=getattr(torch, dtype),
-            )
+            experts = _load_adapter(loaded, adapter, getattr(torch, dtype))
         return cls(loaded, experts=experts, adapter_hash=hash_weights(Path(adapter)))
 
     @torch.no_grad()
@@ -178,6 +171,18 @@ class EditPipeline:
         picture = self.generate(photo, mask, Cutout(ref_rgb, ref_mask.astype(np.float32)), options)[0]
         weight = mask.astype(np.float32)[..., None]
         return np.round(photo * (1 - weight) + picture * weight).astype(np.uint8)
+
+
+def _load_adapter(backbone: Backbone, folder: str, dtype: torch.dtype) -> Any:
+    """Put an adapter into a backbone: experts, which are returned, or a plain one in peft's format."""
+    from a2cli.lora.adapter import is_lora, load_lora
+    from a2cli.mot import load_adapter
+
+    if is_lora(folder):
+        load_lora(backbone.transformer, folder, base_hash=backbone.base_hash, dtype=dtype)
+        return None
+    blocks = backbone.get_blocks()
+    return load_adapter(backbone.transformer, blocks, folder, base_hash=backbone.base_hash, dtype=dtype)[0]
 
 
 @contextmanager

@@ -41,14 +41,15 @@ def prepare_edit(
     size: int,
     context: float = 1.5,
     collage: bool = True,
+    crop: Crop | None = None,
 ) -> Prepared:
     """Zoom to the mask and lay out what is known.
 
     `photo` (H, W, 3) uint8, `mask` (H, W) in [0, 1], `subject` the cut-out reference, `size` the working side in
-    px. With `collage` the hole holds the reference registered to the mask, else plain grey. Raises
-    `DataError` for an empty mask or subject.
+    px. With `collage` the hole holds the reference registered to the mask, else plain grey. `crop` is the place to
+    work at where it is not to follow from the mask. Raises `DataError` for an empty mask or subject.
     """
-    crop = get_zoom_crop(mask, size=size, context=context)
+    crop = crop or get_zoom_crop(mask, size=size, context=context)
     source = crop_image(photo, crop)
     hole = get_hole_pixels(mask, crop)
     reference, _ = crop_to_subject(subject, size=size)

@@ -35,11 +35,15 @@ def velocity_target(x0: Tensor, noise: Tensor) -> Tensor:
     return noise - x0
 
 
-def flow_matching_loss(pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+def flow_matching_loss(
+    pred: Tensor, target: Tensor, weight: Tensor | None = None, total: float | None = None
+) -> Tensor:
     """Get the weighted mean squared error sum(w (pred - target)^2) / sum(w), a float32 scalar.
 
     pred, target: (B, ...) of one shape. weight >= 0 broadcasts to it, e.g. (B, T, 1) for tokens; the sum runs
     over the whole batch, so a large region counts more than a small one. If every weight is 0 the loss is 0.
+    total: what to divide by in the place of the sum of `weight`, as it stands before it broadcasts: that of all
+    batches of a step that is taken in parts.
     Raises BackboneError when the result is NaN or infinite.
     """
     if pred.shape != target.shape:
@@ -51,5 +55,7 @@ def flow_matching_loss(pred: Tensor, target: Tensor, weight: Tensor | None = Non
     else:
         expanded = weight.to(error).expand_as(error)
         # A sum of zeros has a zero numerator as well; the clamp only keeps 0 / 0 from being NaN.
-        loss = (expanded * error).sum() / expanded.sum().clamp_min(torch.finfo(wide).tiny)
+        parts = expanded.numel() / weight.numel()
+        whole = expanded.sum() if total is None else torch.as_tensor(total * parts, device=error.device)
+        loss = (expanded * error).sum() / whole.clamp_min(torch.finfo(wide).tiny)
     return require_finite(loss, "training loss", hint="lower the learning rate or look at the data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,9 +11,10 @@ import numpy as np
 from noise import pnoise2
 
 from a2cli.errors import ConfigError
-from a2cli.masks.morph import dilate_disc, get_iou, require_bounding_box
+from a2cli.masks.morph import Window, dilate_disc, grow_box, require_bounding_box
 
 Range = tuple[float, float]
+FULL: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,39 @@ def sample_strengths(size: float, rng: np.random.Generator, config: RoughConfig)
     return RoughStrengths(dilate * size, alpha * size, scale / size, delta * size, (x, y))
 
 
-def roughen(mask: np.ndarray, rng: np.random.Generator, config: RoughConfig | None = None) -> np.ndarray:
-    """Turn a fine mask into a rough one with random strengths (A2-Edit 3.3, eq. 3-5).
+@dataclass(frozen=True)
+class Rough:
+    """A rough mask, bool (H, W), the strengths it was made with, and its overlap with the fine mask."""
 
-    mask: bool (H, W), not empty. Returns bool (H, W), not empty. If the overlap with `mask` leaves
+    mask: np.ndarray
+    strengths: RoughStrengths
+    iou: float
+
+
+def roughen(mask: np.ndarray, rng: np.random.Generator, config: RoughConfig | None = None) -> np.ndarray:
+    """Turn a fine mask into a rough one with random strengths: the mask of `build_rough`."""
+    return build_rough(mask, rng, config).mask
+
+
+def build_rough(mask: np.ndarray, rng: np.random.Generator, config: RoughConfig | None = None) -> Rough:
+    """Draw a rough form of a fine mask with random strengths (A2-Edit 3.3, eq. 3-5).
+
+    mask: bool (H, W), not empty. The rough mask is not empty either. If the overlap with `mask` leaves
     `config.iou`, radius and amplitude are changed up to six times and the nearest outcome is taken:
     a mask of a few pixels can have no rough form inside the range. Raises DataError on an empty mask.
     """
     config = config or RoughConfig()
     strengths = sample_strengths(get_object_size(mask), rng, config)
     low, high = config.iou
-    best, best_miss = mask, np.inf
+    area = np.count_nonzero(mask)
+    best, best_miss = (FULL, mask, RoughStrengths(0.0, 0.0, 0.0, 0.0), 1.0), np.inf
     for _ in range(7):
-        rough = apply_rough(mask, strengths)
-        iou = get_iou(mask, rough)
+        window, rough = _roughen_window(mask, strengths)
+        shared, marked = np.count_nonzero(rough & mask[window]), np.count_nonzero(rough)
+        iou = float(shared / (area + marked - shared))
         miss = max(low - iou, iou - high, 0.0)
-        if rough.any() and miss < best_miss:
-            best, best_miss = rough, miss
+        if marked and miss < best_miss:
+            best, best_miss = (window, rough, strengths, iou), miss
         if not miss:
             break
         factor = 0.6 if iou < low else 1.5
@@ -96,7 +114,8 @@ def roughen(mask: np.ndarray, rng: np.random.Generator, config: RoughConfig | No
             dilate=max(strengths.dilate * factor, 1.0 if factor > 1 else 0.0),
             alpha=max(strengths.alpha * factor, 2.0 if factor > 1 else 0.0),
         )
-    return best
+    window, rough, strengths, iou = best
+    return Rough(_place(rough, window, mask.shape), strengths, iou)
 
 
 def apply_rough(mask: np.ndarray, strengths: RoughStrengths) -> np.ndarray:
@@ -105,20 +124,42 @@ def apply_rough(mask: np.ndarray, strengths: RoughStrengths) -> np.ndarray:
     mask: bool (H, W). Returns bool (H, W). Holes and islands stay what they are: the contours of holes
     move as well, and nested contours are filled from the outside in.
     """
-    dilated = dilate_disc(mask, strengths.dilate)
-    if strengths.alpha == 0 or not dilated.any():
-        return dilated
-    contours, hierarchy = cv2.findContours(dilated.view(np.uint8), cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
-    moved = [
-        project_points(
-            displace_contour(
-                contour[:, 0], strengths.alpha, strengths.scale, strengths.delta, strengths.offset
-            ),
-            mask.shape,
-        )
-        for contour in contours
-    ]
-    return _fill_nested(moved, _get_depths(hierarchy[0]), mask.shape)
+    if not mask.any():
+        return mask.copy()
+    window, rough = _roughen_window(mask, strengths)
+    return _place(rough, window, mask.shape)
+
+
+def _roughen_window(mask: np.ndarray, strengths: RoughStrengths) -> tuple[Window, np.ndarray]:
+    """`apply_rough` in the part of the image where either mask is set: that part and the rough mask in it."""
+    window = grow_box(
+        require_bounding_box(mask), math.ceil(min(strengths.dilate, max(mask.shape))), mask.shape
+    )
+    dilated = dilate_disc(mask[window], strengths.dilate)
+    if strengths.alpha == 0:
+        return window, dilated
+    contours, hierarchy = cv2.findContours(
+        dilated.view(np.uint8),
+        cv2.RETR_TREE,
+        cv2.CHAIN_APPROX_NONE,
+        offset=(window[1].start, window[0].start),
+    )
+    points = np.concatenate(contours)[:, 0]
+    moved = displace_contour(points, strengths.alpha, strengths.scale, strengths.delta, strengths.offset)
+    moved = np.rint(project_points(moved, mask.shape)).astype(np.int32)
+    x0, y0 = np.minimum(points.min(axis=0), moved.min(axis=0)).tolist()
+    x1, y1 = np.maximum(points.max(axis=0), moved.max(axis=0)).tolist()
+    ends = np.cumsum([len(contour) for contour in contours])[:-1]
+    polygons = np.split(moved - np.array([x0, y0], np.int32), ends)
+    window = slice(y0, y1 + 1), slice(x0, x1 + 1)
+    return window, _fill_nested(polygons, _get_depths(hierarchy[0]), (y1 + 1 - y0, x1 + 1 - x0))
+
+
+def _place(part: np.ndarray, window: Window, size: tuple[int, ...]) -> np.ndarray:
+    """The whole mask of `size` (H, W) that shows `part` in the window and nothing elsewhere."""
+    mask = np.zeros(size, bool)
+    mask[window] = part
+    return mask
 
 
 def displace_contour(
@@ -133,10 +174,12 @@ def displace_contour(
     points: (N, 2) x, y in pixels. alpha, delta: pixels. s: 1 / pixels. offset: start in the noise field.
     Returns float64 (N, 2), not yet inside the image.
     """
-    grid = points * s + np.asarray(offset)
-    step = delta * s
-    shifts = [(pnoise2(x, y), pnoise2(x + step, y + step)) for x, y in grid.tolist()]
-    return points + alpha * np.asarray(shifts, dtype=np.float64).reshape(-1, 2)
+    grid = np.asarray(points * s + np.asarray(offset), np.float64)
+    shifts = [
+        np.fromiter(map(pnoise2, *axes.T.tolist()), float, len(grid)) for axes in (grid, grid + delta * s)
+    ]
+    moved: np.ndarray = points + alpha * np.stack(shifts, axis=1)
+    return moved
 
 
 def project_points(points: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
@@ -164,11 +207,11 @@ def _get_depths(hierarchy: np.ndarray) -> list[int]:
 
 
 def _fill_nested(contours: Sequence[np.ndarray], depths: Sequence[int], size: tuple[int, ...]) -> np.ndarray:
+    """Fill closed contours, int32 (N, 2) x, y each, from the outermost to the innermost: bool (H, W)."""
     canvas = np.zeros(size, np.uint8)
-    rounded = [np.rint(contour).astype(np.int32)[:, None] for contour in contours]
     for depth in range(max(depths) + 1):
         layer = np.zeros(size, np.uint8)
-        level = [contour for contour, d in zip(rounded, depths, strict=True) if d == depth]
+        level = [contour[:, None] for contour, d in zip(contours, depths, strict=True) if d == depth]
         for contour in level:
             cv2.fillPoly(layer, [contour], 1)
         # Where a moved contour crosses itself the even-odd rule leaves a gap: take the outline of the whole.

@@ -90,16 +90,18 @@ def save_adapter(
     recipe: Mapping[str, Any],
     attention: str = "two_pass",
     dtype: torch.dtype | None = None,
+    state: Mapping[str, Tensor] | None = None,
 ) -> AdapterInfo:
     """Write an adapter folder; a reader sees the old adapter or the new one, whole.
 
-    dtype: of the file's tensors, None for the model's own. Raises CheckpointError naming the tensor for NaN
+    dtype: of the file's tensors, None for the model's own. state: the tensors, None for the model's own (where
+    those are shards of a run on many devices, say). Raises CheckpointError naming the tensor for NaN
     or infinite weights, a recipe that is not JSON, or a folder that cannot be written (nothing half-written
     stays).
     """
     folder = Path(folder)
     tensors = {}
-    for name, tensor in handle.state_dict().items():
+    for name, tensor in (handle.state_dict() if state is None else state).items():
         kept = tensor.to("cpu", dtype or tensor.dtype).contiguous()  # half precision overflows at 65504
         if not bool(kept.isfinite().all()):
             raise CheckpointError(f"tensor {name} holds NaN or infinite values as {kept.dtype}; not saved")

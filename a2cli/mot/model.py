@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from torch.utils.hooks import RemovableHandle
 
 from a2cli.errors import BackboneError, CheckpointError, ConfigError
@@ -126,28 +126,17 @@ class MotModel:
             for linear in block.linears.values():
                 linear.drop_packed()
 
-    def checkpoint(self, module: nn.Module, *args: Any) -> Any:
-        """Run a block under gradient checkpointing; its second run sees the mode and gates of the first.
+    def get_replay(self, module: nn.Module) -> Callable[[], AbstractContextManager[None]]:
+        """Remember a block's routing as it is, before it runs: entering what the result gives makes it so again.
 
-        Made for `transformer.enable_gradient_checkpointing(handle.checkpoint)`. Without it a context pass
-        would be recomputed in the mode of the target pass that came after it, which torch reports as an
-        error.
+        For the second run of gradient checkpointing, which must see the mode and gates of the first and must not
+        count samples twice. A module without experts needs nothing.
         """
         block = self._by_module.get(module)
         if block is None:
-            return checkpoint(module, *args, use_reentrant=False)
+            return nullcontext
         snapshot = copy.copy(block.routing)
-        runs = 0
-
-        def run(*inputs: Any) -> Any:
-            nonlocal runs
-            runs += 1
-            if runs == 1:
-                return module(*inputs)
-            with block.routing.replaying(snapshot):
-                return module(*inputs)
-
-        return checkpoint(run, *args, use_reentrant=False)
+        return lambda: block.routing.replaying(snapshot)
 
     # What the routers do
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,14 @@ from safetensors.torch import load_file, save_file
 
 from a2cli.errors import CheckpointError
 from a2cli.files import replace_folder
+from a2cli.training.processes import get_whole, shard_like
 
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
+_SHAPED = {
+    "exp_avg",
+    "exp_avg_sq",
+    "momentum_buffer",
+}  # entries of a state that are shaped as their parameter
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> Path:
@@ -60,11 +67,19 @@ def list_checkpoints(run: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name[5:]))
 
 
+def prune_checkpoints(run: Path, *, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints of a run folder."""
+    for folder in list_checkpoints(run)[:-keep]:
+        gone = folder.with_name(f".{folder.name}.old.tmp")  # renamed first: never seen half deleted
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
 def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
-    """List an optimizer's state tensors under stable names, `prefix.PARAMETER.KEY`."""
+    """List an optimizer's state tensors under stable names, `prefix.PARAMETER.KEY`, shards gathered."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{prefix}.{index}.{key}": value if torch.is_tensor(value) else torch.tensor(value)
+        f"{prefix}.{index}.{key}": get_whole(value) if torch.is_tensor(value) else torch.tensor(value)
         for index, entries in state.items()
         for key, value in entries.items()
     }
@@ -77,18 +92,20 @@ def restore_optimizer(
 
     Raises `CheckpointError` naming a tensor that fits no parameter, or when there is none at all.
     """
-    shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(prefix + "."):
             index, _, key = name[len(prefix) + 1 :].partition(".")
-            if not index.isdigit() or int(index) >= len(shapes):
+            if not index.isdigit() or int(index) >= len(parameters):
                 raise CheckpointError(f"tensor {name} belongs to no parameter of this run")
-            if value.ndim and value.shape != shapes[int(index)]:
+            parameter = parameters[int(index)]
+            if key in _SHAPED and value.shape != parameter.shape:
                 raise CheckpointError(
-                    f"tensor {name} has shape {tuple(value.shape)}, not {tuple(shapes[int(index)])}"
+                    f"tensor {name} has shape {tuple(value.shape)}, not {tuple(parameter.shape)}"
                 )
-            state.setdefault(int(index), {})[key] = value
+            whole = value.shape == parameter.shape
+            state.setdefault(int(index), {})[key] = shard_like(value, parameter) if whole else value
     if not state:
         raise CheckpointError(f"tensors {prefix}.* are missing", hint="was it made with another optimizer?")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from a2cli.data.synth import SynthConfig
+from a2cli.data.source import SourceConfig
 from a2cli.errors import ConfigError
+from a2cli.lora.config import LoraConfig
 from a2cli.masks.augment import RoughConfig
 from a2cli.masks.curriculum import MatsConfig
 from a2cli.mot.config import MotConfig
 
-Kind = Literal["vae", "base", "mot"]
+Kind = Literal["vae", "base", "mot", "lora"]
+Tracker = Literal["tensorboard", "wandb"]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """What is trained, and from where.
 
-    `train` names the part: the autoencoder, every weight of the base, or experts and routers on a frozen
-    base. `path` is a diffusers folder to start from; without one, `architecture` (one mapping a component) is
-    built with fresh weights.
+    `train` names the part: the autoencoder, every weight of the base, experts and routers on a frozen base, or
+    a plain low-rank adapter on it. `path` is a diffusers folder or hub id to start from; without one the
+    backbone's own, or, for nano, what `architecture` (one mapping a component) builds with fresh weights.
+    `quantize` loads the frozen base in fewer bits.
     """
 
     train: Kind
     path: str | None = None
     architecture: dict[str, Any] = field(default_factory=dict)
+    backbone: str = "nano"
+    quantize: Literal["nf4", "int8", "torchao-int8"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.backbone != "nano" and (self.architecture or self.train in ("vae", "base")):
+            raise ConfigError(
+                f"backbone {self.backbone}: only adapters are trained", hint="train: mot or train: lora"
+            )
+        if self.quantize and self.train in ("vae", "base"):
+            raise ConfigError("quantize: only a frozen base can be", hint="train: mot or train: lora")
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """Optimizer, learning-rate schedule (linear warm-up, then cosine to `final` x lr), clipping and EMA.
 
-    `muon` orthogonalises the updates of the hidden matrices and leaves everything else to AdamW.
+    `muon` orthogonalises the updates of the hidden matrices and leaves everything else to AdamW; `adamw8bit`
+    is bitsandbytes' (CUDA). `ema` is the decay of the averaged weights, 0 for none.
     """
 
-    name: Literal["adamw", "muon"] = "adamw"
+    name: Literal["adamw", "adamw8bit", "muon"] = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
@@ -52,15 +67,16 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(SourceConfig):
     """Where pairs come from and how they become batches.
 
-    `resolution` is the side of the working crop in px, `context` its side over the mask's longest side,
-    `workers` the loader processes. `repose` is the share of samples under rough and box masks whose target shows
-    the subject as it is placed there (see `a2cli.data.synth.repose`).
+    `resolution` is the side of the working crop in px, `batch_size` the samples a process sees at once, `context`
+    the crop's side over the mask's longest side, `workers` the loader processes. `repose` is the share of
+    synthesised samples under rough and box masks whose target shows the subject as it is placed there (see
+    `a2cli.data.synth.repose`). `cache_latents` keeps the reference's latents and embedding on disk and
+    `cache_text_embeddings` those of the prompts, in `cache_dir` (default: `cache` in the run folder).
     """
 
-    synth: SynthConfig = field(default_factory=SynthConfig)
     resolution: int = 128
     batch_size: int = 16
     context: tuple[float, float] = (1.35, 1.8)
@@ -68,8 +84,14 @@ class DataConfig:
     drop_prompt: float = 0.1
     drop_collage: float = 0.0
     repose: float = 0.0
+    cache_latents: bool = False
+    cache_text_embeddings: bool = False
+    cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size must be 1 or more, not {self.batch_size}")
         if self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, not {self.workers}")
         if not 1 <= self.context[0] <= self.context[1]:
@@ -77,23 +99,79 @@ class DataConfig:
         for name in ("drop_prompt", "drop_collage", "repose"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        if self.path is not None and self.repose:
+            raise ConfigError("repose needs synthesised pairs", hint="repose: 0 with data.path")
 
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """How noise levels are drawn. `noise_draws` noised targets share one context pass."""
+    """How noise levels are drawn. `noise_draws` noised targets share one context pass.
+
+    `shift` moves the levels towards the noisy end, "resolution" by FLUX's rule for the working size; None: not.
+    `guidance` is the scale a guidance-distilled base is told.
+    """
 
     weighting: Literal["uniform", "logit_normal"] = "logit_normal"
     mean: float = 0.0
     std: float = 1.0
+    shift: float | Literal["resolution"] | None = None
     noise_draws: int = 1
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.noise_draws < 1:
+            raise ConfigError(f"noise_draws must be 1 or more, not {self.noise_draws}")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is added to the error of the velocity.
+
+    region_alpha: tokens of the object itself weigh 1 + alpha, the rest of a loose mask 1 ("Edit Where You
+    Mean", eq. 7). balance: weight of the load-balancing term. contrastive: weight of X2Edit's term (eq. 6-9),
+    which draws the features of one category together at temperature `tau`; over `contrastive_blocks`.
+    """
+
+    region_alpha: float = 0.0
+    balance: float = 0.0
+    contrastive: float = 0.0
+    tau: float = 0.5
+    contrastive_blocks: Literal["double", "all"] = "double"
+
+    def __post_init__(self) -> None:
+        for name in ("region_alpha", "balance", "contrastive"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ConfigError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if not self.tau > 0:
+            raise ConfigError(f"tau must be positive, not {self.tau}")
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """The fixed triplets that are edited every `sample_every` steps and at the end of every stage.
+
+    The first `pairs` pairs of `split` at `path` (None: the training data's place; synthesised ones from held-out
+    glyphs), each under its fine, rough and box mask, in `steps` denoising steps (None: the backbone's own).
+    """
+
+    pairs: int = 4
+    path: str | None = None
+    split: str = "test"
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pairs < 1:
+            raise ConfigError(f"pairs must be 1 or more, not {self.pairs}")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run; `configs/train/*.yaml` are its files.
 
-    `precision: auto` is bf16 autocast where the processor multiplies bfloat16 itself, else fp32.
+    An optimizer step sees `data.batch_size` x `gradient_accumulation` samples in every process. `sample_every` 0
+    makes no sample grids. `keep_checkpoints` newest checkpoints stay. `precision: auto` is bf16 autocast on GPUs
+    and where the processor multiplies bfloat16 itself, else fp32. `trackers: auto` writes TensorBoard files
+    where tensorboard is installed.
     """
 
     model: ModelConfig
@@ -101,18 +179,32 @@ class TrainConfig:
     steps: int
     seed: int = 0
     save_every: int = 500
+    sample_every: int = 0
     log_every: int = 20
+    keep_checkpoints: int = 2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu"] = "auto"
+    gradient_accumulation: int = 1
+    gradient_checkpointing: bool = False
+    trackers: Literal["auto"] | tuple[Tracker, ...] = "auto"
     data: DataConfig = field(default_factory=DataConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     mats: MatsConfig = field(default_factory=MatsConfig)
     rough: RoughConfig = field(default_factory=RoughConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
     adapter: MotConfig | None = None
+    lora: LoraConfig | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "save_every", "log_every"):
+        for name in ("steps", "save_every", "log_every", "keep_checkpoints", "gradient_accumulation"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if (self.model.train == "mot") != (self.adapter is not None):
-            raise ConfigError("a section 'adapter' goes with 'model.train: mot', and only with it")
+        if self.seed < 0 or self.sample_every < 0:
+            raise ConfigError("seed and sample_every must be 0 or more")
+        for section, kind in (("adapter", "mot"), ("lora", "lora")):
+            if (self.model.train == kind) != (getattr(self, section) is not None):
+                raise ConfigError(f"a section '{section}' goes with 'model.train: {kind}', and only with it")
+        if self.model.train != "mot" and (self.loss.balance or self.loss.contrastive):
+            raise ConfigError("loss.balance and loss.contrastive act on experts", hint="model.train: mot")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from a2cli.errors import ConfigError
 from a2cli.training.config import OptimizerConfig
 from a2cli.training.precision import has_bfloat16
 
@@ -37,10 +39,21 @@ def build_optimizers(
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
         decay = 0.0 if hidden else config.weight_decay
-        optimizers.append(torch.optim.AdamW(rest, lr=config.lr, betas=config.betas, weight_decay=decay))
+        kind = _get_adamw8bit() if config.name == "adamw8bit" else torch.optim.AdamW
+        optimizers.append(kind(rest, lr=config.lr, betas=config.betas, weight_decay=decay))
     if hidden:
         optimizers.append(FlatMuon(hidden, lr=config.lr, weight_decay=config.weight_decay))
     return optimizers
+
+
+def _get_adamw8bit() -> Callable[..., torch.optim.Optimizer]:
+    if not torch.cuda.is_available():
+        raise ConfigError("optimizer.name: adamw8bit needs a CUDA device", hint="use adamw")
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise ConfigError("bitsandbytes is not installed", hint="pip install 'a2cli[quant]'") from error
+    return AdamW8bit
 
 
 class FlatMuon(torch.optim.Optimizer):
@@ -111,14 +124,20 @@ class Ema:
     def update(self, step: int) -> None:
         """Move the average towards the current weights."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        names = list(self.shadow)
-        torch._foreach_lerp_(
-            [self.shadow[n] for n in names], [self.parameters[n].detach().float() for n in names], 1 - decay
-        )
+        for name, average in self.shadow.items():
+            average.lerp_(self.parameters[name].detach().float(), 1 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Have the averages in the place of the weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
 
     @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange weights and average; twice is the identity."""
+    def _swap(self) -> None:
         for name, parameter in self.parameters.items():
             current = parameter.detach().clone()
             parameter.copy_(self.shadow[name])

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "a2cli"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("a2cli", "errors", "types", "files", "config"),
-    ("images", "masks", "mot", "context", "localize", "region", "flow", "backbones"),
+    ("images", "masks", "mot", "lora", "context", "localize", "region", "flow", "backbones"),
     ("data", "metrics"),
     ("engine",),
     ("training",),
@@ -31,6 +31,7 @@ BESIDE = {
     ("masks", "images"),
     ("images", "masks"),
     ("backbones", "context"),
+    ("lora", "mot"),
     ("backbones", "images"),
     ("metrics", "data"),
     ("__main__", "cli"),
@@ -114,7 +115,8 @@ def test_no_unsafe_loading() -> None:
             assert all(k.arg != "trust_remote_code" for k in node.keywords), f"{file}:{node.lineno}"
 
 
-OPTIONAL = {"skimage"}  # its bundled photographs, for `a2 dataset synth`; in the extra `synth`
+# In extras: bundled photographs for `a2 dataset synth` (synth); quantised bases and 8-bit optimizers (quant).
+OPTIONAL = {"skimage", "bitsandbytes", "torchao"}
 IMPORT_NAMES = {
     "huggingface-hub": "huggingface_hub",
     "opencv-python-headless": "cv2",

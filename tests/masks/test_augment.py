@@ -13,6 +13,7 @@ from a2cli.masks.augment import (
     RoughStrengths,
     apply_rough,
     box_of,
+    build_rough,
     displace_contour,
     get_object_size,
     project_points,
@@ -83,6 +84,61 @@ def test_a_single_contour_equals_filling_the_naive_polygon() -> None:
     rough = apply_rough(mask, strengths)
     assert get_iou(rough, expected) > 0.995
     assert get_iou(rough, mask) < 0.95
+
+
+def rough_by_definition(mask: np.ndarray, strengths: RoughStrengths) -> np.ndarray:
+    """Equations 3-5 on the whole image, point by point and contour by contour, outer ones first."""
+    dilated = dilate_disc(mask, strengths.dilate).astype(np.uint8)
+    contours, hierarchy = cv2.findContours(dilated, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
+    shift = strengths.delta * strengths.scale
+    depths, canvas = [], np.zeros(mask.shape, np.uint8)
+    for index in range(len(contours)):
+        depth, parent = 0, hierarchy[0][index][3]
+        while parent >= 0:
+            depth, parent = depth + 1, hierarchy[0][parent][3]
+        depths.append(depth)
+    for depth in range(max(depths) + 1):
+        polygons, layer = [], np.zeros(mask.shape, np.uint8)
+        for contour in (c for c, d in zip(contours, depths, strict=True) if d == depth):
+            moved = []
+            for x, y in contour[:, 0].tolist():
+                u, v = x * strengths.scale + strengths.offset[0], y * strengths.scale + strengths.offset[1]
+                moved_x = x + strengths.alpha * pnoise2(u, v)
+                moved_y = y + strengths.alpha * pnoise2(u + shift, v + shift)
+                moved.append((np.clip(moved_x, 0, mask.shape[1] - 1), np.clip(moved_y, 0, mask.shape[0] - 1)))
+            polygons.append(np.rint(np.array(moved)).astype(np.int32)[:, None])
+            cv2.fillPoly(layer, polygons[-1:], 1)
+        outlines, _ = cv2.findContours(layer, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, outlines, -1, 1 - depth % 2, cv2.FILLED)
+        if depth % 2:
+            cv2.polylines(canvas, polygons, True, 1)
+    return canvas.astype(bool)
+
+
+def test_working_in_a_window_equals_the_definition_on_the_whole_image() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(25):
+        mask = cv2.GaussianBlur(rng.normal(size=(90, 130)), (0, 0), float(rng.uniform(2, 12))) > 0.05
+        strengths = RoughStrengths(
+            dilate=float(rng.uniform(0, 12)),
+            alpha=float(rng.uniform(0.5, 30)),
+            scale=float(rng.uniform(0.005, 0.1)),
+            delta=float(rng.uniform(50, 400)),
+            offset=(float(rng.uniform(0, 256)), float(rng.uniform(0, 256))),
+        )
+        assert np.array_equal(apply_rough(mask, strengths), rough_by_definition(mask, strengths))
+
+
+def test_the_strengths_told_make_the_mask_again() -> None:
+    for seed in range(12):
+        rough = build_rough(draw_horseshoe(), np.random.default_rng(seed))
+        assert np.array_equal(apply_rough(draw_horseshoe(), rough.strengths), rough.mask)
+        assert rough.iou == pytest.approx(get_iou(draw_horseshoe(), rough.mask))
+        assert np.array_equal(rough.mask, roughen(draw_horseshoe(), np.random.default_rng(seed)))
+
+
+def test_an_empty_mask_has_an_empty_rough_form() -> None:
+    assert not apply_rough(np.zeros((9, 12), bool), RoughStrengths(3.0, 4.0, 0.05, 90.0)).any()
 
 
 def test_holes_and_components_are_kept() -> None:

@@ -81,7 +81,7 @@ def test_the_average_is_the_recursion_it_claims() -> None:
         torch.testing.assert_close(ema.shadow[name], wanted[name])
 
 
-def test_swapping_twice_is_the_identity() -> None:
+def test_the_average_stands_in_and_steps_back() -> None:
     named = get_named()
     ema = Ema(named, 0.9)
     with torch.no_grad():
@@ -90,11 +90,11 @@ def test_swapping_twice_is_the_identity() -> None:
     ema.update(0)
     weights = {name: p.detach().clone() for name, p in named}
     average = {name: t.clone() for name, t in ema.shadow.items()}
-    ema.swap()
-    assert all(
-        torch.equal(p, average[name]) and torch.equal(ema.shadow[name], weights[name]) for name, p in named
-    )
-    ema.swap()
+    with ema.applied():
+        assert all(
+            torch.equal(p, average[name]) and torch.equal(ema.shadow[name], weights[name])
+            for name, p in named
+        )
     assert all(
         torch.equal(p, weights[name]) and torch.equal(ema.shadow[name], average[name]) for name, p in named
     )

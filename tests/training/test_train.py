@@ -23,9 +23,11 @@ from a2cli.errors import A2Error, BackboneError, CheckpointError, ConfigError, D
 from a2cli.testing import check_backbone
 from a2cli.training.checkpoint import load_checkpoint
 from a2cli.training.config import TrainConfig
+from a2cli.training.loading import iterate_batches
 from a2cli.training.objectives.edit import EditObjective
 from a2cli.training.objectives.vae import VaeObjective
 from a2cli.training.run import run_train
+from a2cli.training.schedule import get_samples
 from a2cli.training.trainer import Trainer
 
 
@@ -48,6 +50,7 @@ COMMON: dict[str, Any] = {
     "log_every": 1,
     "precision": "fp32",
     "seed": 5,
+    "trackers": [],
     "data": {"resolution": 64, "batch_size": 2, "workers": 0, "synth": {"size": 64}},
     "optimizer": {"name": "adamw", "lr": 0.01, "warmup": 1, "ema": 0.9},
 }
@@ -81,9 +84,20 @@ def write_config(folder: Path, mapping: dict[str, Any]) -> str:
     return str(path)
 
 
+def get_batches(objective: Any, start: int = 0) -> list[dict[str, Any]]:
+    """What the trainer's loader would yield, one micro-batch a step."""
+    config = objective.config
+
+    def make(number: int) -> dict[str, Any]:
+        samples = get_samples(number, 0, batch_size=config.data.batch_size, accumulation=1)
+        return objective.make_batch(number, samples)
+
+    return list(iterate_batches(make, start, config.steps, config.data.workers))
+
+
 def read_metrics(run: Path) -> list[dict[str, float]]:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k != "steps_per_s"} for row in rows]
+    return [{k: v for k, v in row.items() if k != "samples_per_s"} for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -183,15 +197,18 @@ def test_the_adapter_fits_its_base_and_no_other(runs: Path, tiny_model: Path) ->
     assert not np.array_equal(ours, theirs)
     assert np.array_equal(ours[mask == 0], photo[mask == 0])
     config = json.loads((runs / "mot" / "adapter" / "adapter_config.json").read_text())
-    assert config["recipe"]["stages"] == ["fine", "rough", "box"] and config["backbone"] == "nano"
+    assert config["recipe"]["mats"]["stages"] == ["fine", "rough", "box"] and config["backbone"] == "nano"
     with pytest.raises(CheckpointError):
         EditPipeline.load("nano", model=str(tiny_model), adapter=adapter)
 
 
 def test_the_curriculum_moves_through_its_stages(runs: Path) -> None:
-    assert [row["stage"] for row in read_metrics(runs / "mot")] == [0, 0, 1, 2]
+    rows = read_metrics(runs / "mot")
+    assert [row["stage"] for row in rows] == ["fine", "fine", "rough", "box"]
+    assert [row["iou"] == 1 for row in rows] == [True, True, False, False]
+    assert {row["stage"] for row in read_metrics(runs / "base")} == {"mixed"}
     objective = EditObjective(build(TrainConfig, get_mapping("mot", runs)))
-    batches = list(objective.batches(0))
+    batches = get_batches(objective)
     assert [batch["stage"] for batch in batches] == [["fine"] * 2, ["fine"] * 2, ["rough"] * 2, ["box"] * 2]
     for mask in batches[3]["mask"].numpy():
         rows, columns = mask.any(1), mask.any(0)
@@ -199,14 +216,14 @@ def test_the_curriculum_moves_through_its_stages(runs: Path) -> None:
         assert (mask != box).sum() <= 4  # resampling may round its corners off
     assert {tuple(batch["source"].shape) for batch in batches} == {(2, 64, 64, 3)}
     mixed = EditObjective(build(TrainConfig, {**get_mapping("base", runs), "steps": 8}))
-    assert len({stage for batch in mixed.batches(0) for stage in batch["stage"]}) > 1
+    assert len({stage for batch in get_batches(mixed) for stage in batch["stage"]}) > 1
 
 
 def test_batches_do_not_depend_on_workers_or_on_where_a_run_begins(runs: Path) -> None:
     mapping = get_mapping("base", runs)
-    here = list(EditObjective(build(TrainConfig, mapping)).batches(0))
+    here = get_batches(EditObjective(build(TrainConfig, mapping)))
     mapping = {**mapping, "data": {**mapping["data"], "workers": 2}}
-    there = list(EditObjective(build(TrainConfig, mapping)).batches(1))
+    there = get_batches(EditObjective(build(TrainConfig, mapping)), 1)
     assert len(here) == 4 and len(there) == 3
     for one, two in zip(here[1:], there, strict=True):
         assert one.keys() == two.keys()
@@ -216,15 +233,14 @@ def test_batches_do_not_depend_on_workers_or_on_where_a_run_begins(runs: Path) -
 
 def test_every_draw_starts_from_its_own_sample(runs: Path) -> None:
     objective = EditObjective(build(TrainConfig, get_mapping("base", runs)))
-    batch = next(iter(objective.batches(0)))
+    batch = get_batches(objective)[0]
     assert not torch.equal(batch["start"][0], batch["start"][1])
-    clean = objective.backbone.encode_pixels(to_pixels(batch["source"].numpy())).repeat_interleave(2, 0)
-    start = objective.backbone.encode_pixels(to_pixels(batch["start"].numpy()))
-    torch.manual_seed(4)
-    source = objective._get_noise(clean, batch)
-    torch.manual_seed(4)
-    noise = torch.randn_like(clean)
-    torch.testing.assert_close(source, start[[0, 0, 1, 1]] + 0.5 * noise)
+    clean = objective.backbone.encode_pixels(to_pixels(batch["source"].numpy()))
+    noise, sigma = objective._draw(clean, [3, 4])
+    assert noise.shape == (4, *clean.shape[1:]) and sigma.shape == (4,)
+    alone, level = objective._draw(clean[1:], [4])  # a sample alone draws what it draws among others
+    assert torch.equal(noise[2:], alone) and torch.equal(sigma[2:], level)
+    assert len(set(sigma.tolist())) == 4 and not torch.equal(noise[0], noise[1])
 
 
 def test_repose_moves_targets_under_loose_masks_only(runs: Path) -> None:
@@ -232,7 +248,7 @@ def test_repose_moves_targets_under_loose_masks_only(runs: Path) -> None:
     samples = []
     for share in (0.0, 1.0):
         config = build(TrainConfig, {**mapping, "data": {**mapping["data"], "repose": share}})
-        batches = list(EditObjective(config).batches(0))
+        batches = get_batches(EditObjective(config))
         samples.append([(s, x) for b in batches for s, x in zip(b["stage"], b["source"], strict=True)])
     moved: dict[str, list[bool]] = {}
     for (stage, before), (again, after) in zip(*samples, strict=True):
@@ -277,7 +293,7 @@ def test_a_used_folder_and_a_missing_file_are_refused(runs: Path, tmp_path: Path
         ("vae", "model.architecture={}", r"architecture\.vae is missing"),
         ("vae", "model.architecture.vea={}", "unknown part 'vea'.*'vae'"),
         ("vae", "model.architecture.vae.use_quant_conv=false", "use_quant_conv"),
-        ("vae", "data.batch_size=3", r"data\.batch_size: 3"),
+        ("vae", "data.batch_size=0", r"batch_size must be 1 or more"),
         ("vae", "data.synth.size=48", r"data\.synth\.size: 48"),
         ("base", "data.resolution=72", r"data\.resolution: 72.*16"),
         ("base", "flow.noise_draws=0", "noise_draws"),

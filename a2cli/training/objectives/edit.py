@@ -1,171 +1,237 @@
-"""Training the editor: flow matching on the tokens under the mask, the base whole or its experts alone."""
+"""Training the editor: flow matching on the tokens under the mask, the base whole or an adapter alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from a2cli.context.passes import TwoPass, repeat_condition
-from a2cli.data.synth import repose, synthesise
-from a2cli.engine.prepare import get_start, prepare_edit, to_pixels
+from a2cli.context.passes import Condition, TwoPass, repeat_condition
+from a2cli.data.source import PairSource, open_source
+from a2cli.engine.prepare import to_pixels
 from a2cli.errors import ConfigError
-from a2cli.flow import flow_matching_loss, get_source, interpolate, sample_timesteps, velocity_target
-from a2cli.images.cutout import Cutout
-from a2cli.masks.curriculum import apply_stage, get_stage, sample_stage
+from a2cli.flow import (
+    flow_matching_loss,
+    get_resolution_mu,
+    get_source,
+    interpolate,
+    sample_timesteps,
+    velocity_target,
+)
+from a2cli.masks.curriculum import get_stage
+from a2cli.mot.contrastive import FeatureTap, contrastive_loss
+from a2cli.training.caching import Encodings
 from a2cli.training.config import TrainConfig
-from a2cli.training.nano import build_or_load_nano, save_nano
-from a2cli.training.objectives.loading import iterate_steps
-from a2cli.types import Stage
-
-PARTS = ("transformer", "text_encoder_2", "image_encoder", "image_embedder")
+from a2cli.training.grids import SampleGrids
+from a2cli.training.opening import open_base
+from a2cli.training.processes import Processes
+from a2cli.training.samples import collate, make_sample
+from a2cli.training.trainable import build_trainable
+from a2cli.training.usage import UsageCount
 
 
 class EditObjective:
     """Velocity of the masked tokens, given everything else (A2-Edit, section 3.2)."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, config: TrainConfig, *, half: bool = False) -> None:
         _check(config)
-        self.backbone = build_or_load_nano(config.model, seed=config.seed)
-        token_px = self.backbone.traits.token_px
-        if config.data.resolution < token_px or config.data.resolution % token_px:
-            raise ConfigError(
-                f"data.resolution: {config.data.resolution}", hint=f"a multiple of {token_px}, a token's side"
-            )
-        self.experts: Any = None
-        if config.adapter is not None:
-            from a2cli.mot import inject_mot
+        self.config = config
+        self.backbone = open_base(config, half=half)
+        self.device = self.backbone.device
+        self.trainable = build_trainable(self.backbone, config)
+        self.experts, self.modules = self.trainable.experts, self.trainable.modules
+        self.encodings = Encodings(self.backbone, config)
+        self.two_pass = TwoPass(
+            self.backbone.transformer, guidance=config.flow.guidance, experts=self.experts
+        )
+        if config.gradient_checkpointing:
+            self.two_pass.enable_gradient_checkpointing()
+        self.usage = UsageCount(self.experts) if self.experts else None
+        self.tap: FeatureTap | None = None
+        if self.experts and config.loss.contrastive:
+            kinds = {spec.name: spec.kind for spec in self.backbone.get_blocks()}
+            wanted = [
+                block
+                for block in self.experts.blocks
+                if config.loss.contrastive_blocks == "all" or kinds[block.name] == "double"
+            ]
+            self.tap = FeatureTap(wanted)
 
-            torch.manual_seed(config.seed)
-            self.experts = inject_mot(self.backbone.transformer, self.backbone.get_blocks(), config.adapter)
-        else:
-            for part in PARTS:
-                self.backbone.components[part].requires_grad_(True)
-        self.two_pass = TwoPass(self.backbone.transformer, experts=self.experts)
+    @cached_property
+    def source(self) -> PairSource:
+        """The pairs; opened in each loader process that asks."""
+        return open_source(self.config.data, seed=self.config.seed)
+
+    @cached_property
+    def grids(self) -> SampleGrids:
+        """The fixed triplets, opened when the first grid is made."""
+        return SampleGrids(self.backbone, self.experts, self.config)
+
+    def place(self, processes: Processes) -> None:
+        """Move the frozen parts to the device, and encode what is encoded once."""
+        trained = set(self.modules.values())
+        for component in self.backbone.components.values():
+            if isinstance(component, nn.Module) and component not in trained:
+                component.to(processes.device)
+        self.device = processes.device
+        self.encodings.fill(self.source, processes, self.grids.pairs if self.config.sample_every else [])
+
+    def get_units(self) -> Sequence[nn.Module]:
+        """The transformer's blocks."""
+        return [spec.module for spec in self.backbone.get_blocks()]
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """Experts and routers, or every weight but the autoencoder's."""
-        if self.experts is not None:
-            return list(self.experts.named_parameters().items())
-        return [
-            (f"{part}.{name}", parameter)
-            for part in PARTS
-            for name, parameter in self.backbone.components[part].named_parameters()
-        ]
+        """Experts and routers, the plain adapter, or every weight but the autoencoder's."""
+        return list(self.trainable.named_parameters().items())
 
-    def batches(self, start: int) -> Iterator[dict[str, Any]]:
-        """Prepared edits: pictures (B, S, S, 3) uint8, masks (B, S, S) bool, prompts, categories.
-
-        `start` is among the pictures where the backbone flows from one (`prior_noise`).
-        """
-        return iterate_steps(self._make_batch, start, self.config.steps, self.config.data.workers)
-
-    def _make_batch(self, step: int) -> dict[str, Any]:
-        data = self.config.data
-        samples = [self._make_sample(step, step * data.batch_size + i) for i in range(data.batch_size)]
-        return {
-            key: torch.from_numpy(np.stack([s[key] for s in samples]))
-            if isinstance(samples[0][key], np.ndarray)
-            else [s[key] for s in samples]
-            for key in samples[0]
-        }
-
-    def _make_sample(self, step: int, index: int) -> dict[str, Any]:
-        data = self.config.data
-        pair = synthesise(index, seed=self.config.seed, config=data.synth)
-        rng = np.random.default_rng([self.config.seed, 11, index])
-        stage: Stage = sample_stage(step, self.config.steps, self.config.mats, rng)
-        mask = (
-            apply_stage(pair.tar_mask, stage, rng, self.config.rough)
-            if pair.tar_mask.any()
-            else pair.tar_mask
+    def make_batch(self, step: int, samples: Sequence[int]) -> dict[str, Any]:
+        """Prepared edits: pictures (B, S, S, 3) uint8, masks (B, S, S) bool, token weights, prompts, categories."""
+        traits = self.backbone.traits
+        return collate(
+            [
+                make_sample(
+                    self.source.get_pair(sample),
+                    self.config,
+                    step=step,
+                    sample=sample,
+                    token_px=traits.token_px,
+                    start=traits.prior_noise is not None,
+                )
+                for sample in samples
+            ]
         )
-        if not mask.any():
-            mask = np.zeros_like(mask)
-            mask[mask.shape[0] // 4 : -mask.shape[0] // 4, mask.shape[1] // 4 : -mask.shape[1] // 4] = True
-        if stage != "fine" and rng.random() < data.repose:
-            pair = repose(pair, mask, rng)
-        prepared = prepare_edit(
-            pair.tar_rgb,
-            mask,
-            Cutout(pair.ref_rgb, pair.ref_mask.astype(np.float32)),
-            size=data.resolution,
-            context=float(rng.uniform(*data.context)),
-            collage=rng.random() >= data.drop_collage,
-        )
-        return {
-            "source": prepared.source,
-            "masked": prepared.masked,
-            **({"start": get_start(prepared)} if self.backbone.traits.prior_noise is not None else {}),
-            "mask": prepared.mask,
-            "reference": prepared.reference,
-            "prompt": ""
-            if rng.random() < data.drop_prompt
-            else (pair.category, pair.prompt)[int(rng.integers(2))],
-            "category": pair.category,
-            "stage": stage,
-        }
 
-    def loss(self, batch: dict[str, Any], step: int) -> tuple[torch.Tensor, dict[str, float]]:
+    def count(self, batch: dict[str, Any]) -> float:
+        """The weights of all tokens and noise levels."""
+        return float(batch["weight"].double().sum()) * self.config.flow.noise_draws
+
+    def loss(
+        self, batch: dict[str, Any], total: float, seeds: Sequence[int]
+    ) -> tuple[torch.Tensor, dict[str, float]]:
         """One context pass and `noise_draws` target passes a sample; the loss counts masked tokens only."""
-        flow = self.config.flow
-        target, masked, reference = (to_pixels(batch[k].numpy()) for k in ("source", "masked", "reference"))
-        mask = batch["mask"][:, None].float()
-        condition = self.backbone.build_condition(masked, mask, reference, batch["prompt"])
-        with torch.no_grad():
-            clean = self.backbone.encode_pixels(target).float()
-        cache = self.two_pass.encode_context(condition, full_grid=True).repeat(flow.noise_draws)
-        condition = repeat_condition(condition, flow.noise_draws)
-        clean = clean.repeat_interleave(flow.noise_draws, 0)
-        noise = self._get_noise(clean, batch)
-        sigma = sample_timesteps(clean.shape[0], weighting=flow.weighting, mean=flow.mean, std=flow.std)
-        noisy = interpolate(clean, noise, sigma)
-        velocity = self.two_pass.predict_velocity(noisy, sigma, condition, cache)
-        weight = (~condition.visible)[..., None].float()
-        loss = flow_matching_loss(velocity.float(), velocity_target(clean, noise), weight)
-        return loss, {"masked_share": weight.mean().item(), "stage": float(self._stage_number(step))}
-
-    def _get_noise(self, clean: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        noise, prior_noise = torch.randn_like(clean), self.backbone.traits.prior_noise
-        if prior_noise is None:
-            return noise
-        with torch.no_grad():
-            start = self.backbone.encode_pixels(to_pixels(batch["start"].numpy())).float()
-        draws = clean.shape[0] // start.shape[0]
-        return get_source(noise, start.repeat_interleave(draws, 0), prior_noise)
-
-    def _stage_number(self, step: int) -> int:
-        stages = self.config.mats.stages
-        return list(stages).index(get_stage(step, self.config.steps, self.config.mats))
-
-    def save(self, folder: Path) -> None:
-        """Save a diffusers folder (base) or an adapter folder (experts)."""
-        if self.experts is None:
-            save_nano(self.backbone, folder / "model")
-            return
-        from a2cli.mot.adapter import save_adapter
-
-        save_adapter(
-            self.experts,
-            folder / "adapter",
-            backbone=self.backbone.name,
-            base_id=self.backbone.name,
-            base_hash=self.backbone.base_hash,
-            dtype=torch.float16,
-            recipe={"steps": self.config.steps, "stages": list(self.config.mats.stages)},
+        draws, traits = self.config.flow.noise_draws, self.backbone.traits
+        condition, clean, start = self._encode(batch)
+        if self.tap:
+            with self.tap:
+                context = self.two_pass.encode_context(condition, full_grid=True)
+        else:
+            context = self.two_pass.encode_context(condition, full_grid=True)
+        extra, figures = self._weigh_experts(batch["category"], condition)
+        noise, sigma = self._draw(clean, seeds)
+        clean = clean.repeat_interleave(draws, 0)
+        if start is not None:
+            noise = get_source(noise, start.repeat_interleave(draws, 0), traits.prior_noise)
+        velocity = self.two_pass.predict_velocity(
+            interpolate(clean, noise, sigma),
+            sigma,
+            repeat_condition(condition, draws),
+            context.repeat(draws),
         )
+        weight = batch["weight"].to(clean).repeat_interleave(draws, 0)[..., None]
+        loss = flow_matching_loss(velocity.float(), velocity_target(clean, noise), weight, total)
+        figures["masked_share"] = (batch["weight"] > 0).float().mean().item()
+        figures["iou"] = sum(batch["iou"]) / len(batch["iou"])
+        return loss + extra, figures
+
+    def _encode(self, batch: dict[str, Any]) -> tuple[Condition, torch.Tensor, torch.Tensor | None]:
+        """The condition, the target's clean tokens, and those the flow starts from where it starts from any."""
+        pictures = {
+            key: to_pixels(batch[key].numpy()).to(self.device)
+            for key in ("source", "masked", "reference", "start")
+            if key in batch
+        }
+        mask = batch["mask"][:, None].float().to(self.device)
+        condition = self.backbone.build_condition(
+            pictures["masked"], mask, pictures["reference"], batch["prompt"]
+        )
+        with torch.no_grad():
+            clean = self.encodings.encode_target(pictures["source"]).float()
+            start = self.backbone.encode_pixels(pictures["start"]).float() if "start" in pictures else None
+        return condition, clean, start
+
+    def _draw(self, clean: torch.Tensor, seeds: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noise (B * draws, N, C) and levels (B * draws,): of a sample's seed alone, on every device the same."""
+        flow = self.config.flow
+        shift = flow.shift if isinstance(flow.shift, float) else None
+        if flow.shift == "resolution":
+            shift = float(torch.tensor(get_resolution_mu(clean.shape[1])).exp())
+        noise, sigma = [], []
+        for seed in seeds:
+            generator = torch.Generator().manual_seed(seed)
+            sigma.append(
+                sample_timesteps(
+                    flow.noise_draws,
+                    generator,
+                    weighting=flow.weighting,
+                    mean=flow.mean,
+                    std=flow.std,
+                    shift=shift,
+                )
+            )
+            noise.append(torch.randn(flow.noise_draws, *clean.shape[1:], generator=generator))
+        return torch.cat(noise).to(clean), torch.cat(sigma).to(clean.device)
+
+    def _weigh_experts(
+        self, categories: list[str], condition: Condition
+    ) -> tuple[torch.Tensor | float, dict[str, float]]:
+        """The terms that act on experts, with their weights, and what the log says of them."""
+        if self.experts is None or self.usage is None:
+            return 0.0, {}
+        self.usage.add(categories)
+        balance = self.experts.get_balance_loss()
+        figures, extra = {"balance": balance.item()}, self.config.loss.balance * balance
+        if self.tap:
+            seen = torch.cat(
+                [
+                    condition.visible,
+                    torch.ones_like(condition.visible[:, :1]).expand(-1, condition.reference.shape[1]),
+                ],
+                1,
+            )
+            terms = [
+                contrastive_loss(
+                    tokens[:, -seen.shape[1] :] * seen[..., None], categories, self.config.loss.tau
+                )
+                for tokens in self.tap.features.values()
+            ]
+            term = torch.stack(terms).mean()
+            figures["contrastive"] = term.item()
+            extra = extra + self.config.loss.contrastive * term
+        return extra, figures
+
+    def describe(self, step: int) -> dict[str, Any]:
+        """The stage in force, or "mixed"."""
+        mats = self.config.mats
+        return {"stage": "mixed" if mats.mode == "mixed" else get_stage(step, self.config.steps, mats)}
+
+    def is_turn(self, step: int) -> bool:
+        """Whether the next step belongs to another stage."""
+        return self.describe(step) != self.describe(step + 1)
+
+    def sample(self, folder: Path | None, step: int) -> dict[str, float]:
+        """Edit the fixed triplets under all three masks; the grid goes to `samples/step-N.png`."""
+        return self.grids.make(folder, step)
+
+    def gather_usage(self, processes: Processes, step: int) -> dict[str, Any] | None:
+        """The counts of all processes since the last call, as `usage.json` holds them."""
+        if self.usage is None:
+            return None
+        used, samples = (processes.sum_tensor(t) for t in (self.usage.used, self.usage.samples))
+        self.usage.reset()
+        return self.usage.get_table(used, samples, step)
+
+    def save(self, folder: Path | None) -> None:
+        """Save a diffusers folder `model` (base) or a folder `adapter`."""
+        self.trainable.save(folder)
 
 
 def _check(config: TrainConfig) -> None:
-    if config.data.batch_size < 1 or config.flow.noise_draws < 1:
-        raise ConfigError("data.batch_size and flow.noise_draws must be 1 or more")
-    if config.model.train == "mot" and "transformer" in config.model.architecture:
+    if config.model.train != "base" and "transformer" in config.model.architecture:
         raise ConfigError(
-            "model.architecture.transformer: experts need a trained base",
+            "model.architecture.transformer: an adapter needs a trained base",
             hint="name its folder in model.path",
         )

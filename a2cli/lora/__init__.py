@@ -1,0 +1,1 @@
+"""A plain low-rank adapter on the same linears, through peft: what the experts are compared with."""

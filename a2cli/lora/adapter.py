@@ -1,0 +1,163 @@
+"""Plain low-rank adapters in peft's own format, on the linears a backbone lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from a2cli.errors import CheckpointError, ConfigError
+from a2cli.files import PICKLE_SUFFIXES, replace_folder, write_bytes
+from a2cli.lora.config import LoraConfig
+from a2cli.mot.inject import is_target
+from a2cli.types import BlockSpec
+
+WEIGHTS, CONFIG, ORIGIN = "adapter_model.safetensors", "adapter_config.json", "a2_origin.json"
+FORMAT = "a2-lora"
+
+
+class LoraAdapter:
+    """A low-rank adapter inside a transformer; made by `inject_lora` or `load_lora`."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model  # peft's wrapper around the transformer, whose linears it replaced in place
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """The trained parameters under the names of the adapter's file."""
+        return {
+            name.replace(".default.", "."): parameter
+            for name, parameter in self._model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def save(self, folder: Path, tensors: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:
+        """Write a folder peft loads, with `a2_origin.json` beside it saying what base it belongs to.
+
+        tensors: the parameters' values by their names. A reader sees the old folder or the new one. Raises
+        CheckpointError naming a tensor that holds NaN, or when the disk refuses.
+        """
+        from safetensors.torch import save_file
+
+        for name, tensor in tensors.items():
+            if not bool(tensor.isfinite().all()):
+                raise CheckpointError(f"tensor {name} holds NaN or infinite values; not saved")
+        with replace_folder(folder) as beside:
+            config = self._model.peft_config["default"]
+            inference, config.inference_mode = config.inference_mode, True
+            config.save_pretrained(str(beside))
+            config.inference_mode = inference
+            save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, beside / WEIGHTS)
+            text = json.dumps({"format": FORMAT, **origin}, indent=2) + "\n"
+            write_bytes(text.encode(), beside / ORIGIN, error=CheckpointError)
+
+
+def inject_lora(transformer: nn.Module, blocks: Sequence[BlockSpec], config: LoraConfig) -> LoraAdapter:
+    """Give every targeted linear of the listed blocks a low-rank adapter; the base is frozen.
+
+    The output does not change by a bit until a B is no longer zero. Raises ConfigError when no linear is meant.
+    """
+    from peft import LoraConfig as PeftConfig
+    from peft import get_peft_model
+
+    names = [f"{b.name}.{path}" for b in blocks for path in b.linears if is_target(path, config.targets)]
+    if not names:
+        raise ConfigError(f"no linear for targets {config.targets!r}")
+    transformer.requires_grad_(False)
+    options = PeftConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=names,
+        bias="none",
+    )
+    return LoraAdapter(get_peft_model(transformer, options, autocast_adapter_dtype=True))
+
+
+def is_lora(folder: str | Path) -> bool:
+    """Whether a folder holds an adapter in peft's format."""
+    try:
+        return "peft_type" in json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def load_lora(
+    transformer: nn.Module, folder: str | Path, *, base_hash: str, dtype: torch.dtype = torch.float32
+) -> LoraAdapter:
+    """Put an adapter of peft's format into a transformer, for inference.
+
+    base_hash: that of this transformer's backbone; an adapter that states another is refused, one that states
+    none (made elsewhere) is taken. Raises CheckpointError for pickled weights, a damaged file, and tensors that
+    are missing, unknown, of another shape or not finite.
+    """
+    from peft import LoraConfig as PeftConfig
+    from peft import PeftModel, get_peft_model_state_dict
+
+    folder = Path(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICKLE_SUFFIXES)
+        cause = f"{pickles[0]} is pickled, which is never opened" if pickles else f"no {WEIGHTS} there"
+        raise CheckpointError(f"{folder}: {cause}", hint="use safetensors")
+    origin = _read_origin(folder)
+    if origin.get("base_hash", base_hash) != base_hash:
+        raise CheckpointError(
+            f"{folder}: made for base {origin['base_hash'][:16]}; this one has {base_hash[:16]}",
+            hint="use the model it was trained on",
+        )
+    tensors = _read_tensors(weights)
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        model = PeftModel(transformer, config, low_cpu_mem_usage=False)
+    except (ValueError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{folder / CONFIG}: does not fit this model: {reason}") from error
+    wanted = get_peft_model_state_dict(model)
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            raise CheckpointError(f"{weights}: tensor {name} is missing")
+        if tensors[name].shape != tensor.shape:
+            found = tuple(tensors[name].shape)
+            raise CheckpointError(f"{weights}: tensor {name} has shape {found}, not {tuple(tensor.shape)}")
+    if extra := sorted(tensors.keys() - wanted.keys()):
+        raise CheckpointError(f"{weights}: tensor {extra[0]} belongs to no linear of this model")
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(tensors[name])
+    for module in model.modules():
+        for part in ("lora_A", "lora_B"):
+            if hasattr(module, part):
+                getattr(module, part).to(dtype)
+    model.requires_grad_(False).eval()
+    return LoraAdapter(model)
+
+
+def _read_origin(folder: Path) -> dict[str, Any]:
+    path = folder / ORIGIN
+    if not path.is_file():
+        return {}
+    try:
+        origin = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(origin, dict) or not isinstance(origin.get("base_hash", ""), str):
+            raise ValueError("not what a2 writes")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    return origin
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values")
+    return tensors

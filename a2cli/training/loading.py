@@ -1,0 +1,53 @@
+"""Micro-batches made ahead by worker processes, in an order that depends on their number alone."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+
+class BatchDataset(Dataset[dict[str, Any]]):
+    """The micro-batches of a run as a data set whose item number is the micro-batch's."""
+
+    def __init__(self, make: Callable[[int], dict[str, Any]], start: int, stop: int) -> None:
+        self.make, self.start, self.stop = make, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.make(self.start + index)
+
+
+def iterate_batches(
+    make: Callable[[int], dict[str, Any]], start: int, stop: int, workers: int, *, pin: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield `make(number)` from `start` to `stop`, made ahead by `workers` processes (0: in this one).
+
+    `pin` puts tensors into memory a GPU copies from faster.
+    """
+    if workers:
+        # A forked process inherits OpenCV's pool without its threads, and waits for them.
+        cv2.setNumThreads(1)
+    loader: DataLoader[dict[str, Any]] = DataLoader(
+        BatchDataset(make, start, stop),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_start_worker,
+        pin_memory=pin,
+    )
+    return iter(loader)
+
+
+def _start_worker(_: int) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    # The run finishes its step after Ctrl-C, and needs its batches for that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

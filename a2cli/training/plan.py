@@ -1,0 +1,86 @@
+"""What a run would do, found out without doing it: paths, samples, parameters, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from a2cli.config.load import dump_yaml, load_config, to_dict
+from a2cli.data.source import SourceReport, check_source, open_source
+from a2cli.errors import CheckpointError, ConfigError
+from a2cli.training.checkpoint import find_latest, load_checkpoint
+from a2cli.training.config import TrainConfig
+from a2cli.training.log import choose_trackers
+from a2cli.training.trainer import uses_half
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that could start: its settings, what was found at `data.path`, its memory, where it would begin."""
+
+    config: TrainConfig
+    source: SourceReport
+    start: int
+    precision: str
+
+    def format(self) -> str:
+        """The resolved settings as YAML, and what was found out as its comments."""
+        count = "endless" if self.source.count is None else f"{self.source.count:,}"
+        categories = ", ".join(f"{name} {n}" for name, n in sorted(self.source.categories.items()))
+        lines = [
+            f"samples: {count}; of {self.source.opened} opened: {categories}",
+            *(f"cannot be used: {reason}" for reason in self.source.bad),
+            f"steps: {self.start} to {self.config.steps}, {self.get_batch()} samples each in every process",
+            f"precision: {self.precision}",
+        ]
+        return dump_yaml(self.config) + "".join(f"# {line}".rstrip() + "\n" for line in lines)
+
+    def to_record(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            "config": to_dict(self.config),
+            "samples": to_dict(self.source),
+            "start": self.start,
+            "batch": self.get_batch(),
+            "precision": self.precision,
+        }
+
+    def get_batch(self) -> int:
+        """Samples one process sees in an optimizer step."""
+        return self.config.data.batch_size * self.config.gradient_accumulation
+
+
+def plan_run(config_path: str, overrides: Sequence[str] = (), *, resume: str | None = None) -> Plan:
+    """Check what a run needs and stop: nothing is trained or written, no base is loaded.
+
+    Opens a few samples, the headers of the weights, the checkpoint to resume from. Raises `A2Error` with the first
+    thing that would stop the run.
+    """
+    config = load_config(TrainConfig, config_path, overrides)
+    start = _check_output(config, resume)
+    choose_trackers(config.trackers)
+    source = check_source(open_source(config.data, seed=config.seed))
+    half = uses_half(config)
+    return Plan(config, source, start, "bf16" if half else "fp32")
+
+
+def _check_output(config: TrainConfig, resume: str | None) -> int:
+    run = Path(config.output_dir)
+    existing = next(p for p in (run, *run.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"{run}: {existing} is no folder", hint="choose another output_dir")
+    folder = find_latest(run)
+    if resume is None:
+        if folder:
+            raise ConfigError(
+                f"{run}: holds the checkpoints of a run",
+                hint="--resume auto goes on with it; output_dir=FOLDER starts another",
+            )
+        return 0
+    if resume != "auto":
+        folder = Path(resume)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder}: no such checkpoint")
+    return load_checkpoint(folder)[1]["step"] if folder else 0

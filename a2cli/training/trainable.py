@@ -1,0 +1,130 @@
+"""What of a model a run trains: the whole base, experts and routers, or a plain low-rank adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from a2cli.lora.adapter import LoraAdapter, inject_lora
+from a2cli.mot import MotModel, inject_mot, save_adapter
+from a2cli.training.config import TrainConfig
+from a2cli.training.nano import save_nano
+from a2cli.training.processes import get_whole
+
+PARTS = ("transformer", "text_encoder_2", "image_encoder", "image_embedder")
+
+
+class Trainable(Protocol):
+    """The trained part of a backbone."""
+
+    experts: MotModel | None
+    modules: nn.ModuleDict
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """List the trained parameters under stable names."""
+
+    def save(self, folder: Path | None) -> None:
+        """Write the public format into a run folder; None only takes part in gathering shards."""
+
+
+def build_trainable(backbone: Any, config: TrainConfig) -> Trainable:
+    """Prepare a backbone for what `config.model.train` names; all else of it is frozen."""
+    if config.model.train == "base":
+        return BaseWeights(backbone)
+    torch.manual_seed(config.seed)
+    return (ExpertWeights if config.model.train == "mot" else LoraWeights)(backbone, config)
+
+
+class BaseWeights:
+    """Every weight but the autoencoder's."""
+
+    experts: MotModel | None = None
+
+    def __init__(self, backbone: Any) -> None:
+        self.backbone = backbone
+        self.modules = nn.ModuleDict({part: backbone.components[part] for part in PARTS})
+        self.modules.requires_grad_(True)
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.modules.named_parameters())
+
+    def save(self, folder: Path | None) -> None:
+        """Save a diffusers folder `model`."""
+        if folder is not None:
+            save_nano(self.backbone, folder / "model")
+
+
+class ExpertWeights:
+    """Experts and routers on a frozen base (A2-Edit, section 3.2)."""
+
+    def __init__(self, backbone: Any, config: TrainConfig) -> None:
+        assert config.adapter is not None
+        self.backbone, self.config = backbone, config
+        self.handle = inject_mot(backbone.transformer, backbone.get_blocks(), config.adapter)
+        self.experts: MotModel | None = self.handle
+        self.modules = nn.ModuleDict({"transformer": backbone.transformer})
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return self.handle.named_parameters()
+
+    def save(self, folder: Path | None) -> None:
+        """Save an adapter folder `adapter`, in half precision."""
+        state = _gather(self.named_parameters())
+        if folder is not None:
+            save_adapter(
+                self.handle,
+                folder / "adapter",
+                backbone=self.backbone.name,
+                base_id=self.config.model.path or self.backbone.name,
+                base_hash=self.backbone.base_hash,
+                dtype=torch.float16,
+                recipe=get_recipe(self.config),
+                state=state,
+            )
+
+
+class LoraWeights:
+    """One low-rank pair a linear, without routing: the row "w/o AE" of A2-Edit's table 3."""
+
+    experts: MotModel | None = None
+
+    def __init__(self, backbone: Any, config: TrainConfig) -> None:
+        assert config.lora is not None
+        self.backbone, self.config = backbone, config
+        self.lora: LoraAdapter = inject_lora(backbone.transformer, backbone.get_blocks(), config.lora)
+        self.modules = nn.ModuleDict({"transformer": backbone.transformer})
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        return self.lora.named_parameters()
+
+    def save(self, folder: Path | None) -> None:
+        """Save a folder `adapter` in peft's format."""
+        tensors = _gather(self.named_parameters())
+        if folder is not None:
+            origin = {
+                "backbone": self.backbone.name,
+                "base_hash": self.backbone.base_hash,
+                "recipe": get_recipe(self.config),
+            }
+            self.lora.save(folder / "adapter", tensors, origin)
+
+
+def get_recipe(config: TrainConfig) -> dict[str, Any]:
+    """How an adapter was trained, as JSON values without a path of this machine."""
+    return {
+        "steps": config.steps,
+        "seed": config.seed,
+        "resolution": config.data.resolution,
+        "mats": asdict(config.mats),
+        "loss": asdict(config.loss),
+        "lr": config.optimizer.lr,
+    }
+
+
+def _gather(named: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    return {name: get_whole(parameter.detach()) for name, parameter in named.items()}
