@@ -8,12 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from a2cli.data.folder import METADATA, write_pair
 from a2cli.data.records import Pair
 from a2cli.data.shards import write_parquet
+from a2cli.data.source import PairSource
 
 CATEGORIES = ("animals", "plants", "vehicles")
+
+
+class Samples(Dataset[Pair]):
+    """What a trainer gives a loader: sample numbers, here every third, as another process might."""
+
+    def __init__(self, source: PairSource, numbers: range) -> None:
+        self.source, self.numbers = source, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: int) -> Pair:
+        return self.source.get_pair(self.numbers[place])
 
 
 def make_pair(number: int, split: str = "train", height: int = 20, width: int = 28) -> Pair:

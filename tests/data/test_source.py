@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pair_folders import get_values, is_same, make_pair, make_pairs, write_imagefolder, write_layout
-from torch.utils.data import DataLoader, Dataset
+from pair_folders import Samples, get_values, is_same, make_pair, make_pairs, write_imagefolder, write_layout
+from torch.utils.data import DataLoader
 
 from a2cli.data.order import get_buckets
 from a2cli.data.records import BadRecord, Pair
@@ -27,19 +27,6 @@ PAIRS = make_pairs(10)
 BY_ID = {pair.id: pair for pair in PAIRS}
 
 pytestmark = pytest.mark.usefixtures("arrow_cache")
-
-
-class Samples(Dataset[Pair]):
-    """What a trainer gives a loader: sample numbers, here every third, as another process might."""
-
-    def __init__(self, source: PairSource, numbers: range) -> None:
-        self.source, self.numbers = source, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, place: int) -> Pair:
-        return self.source.get_pair(self.numbers[place])
 
 
 def get_ids(source: PairSource, numbers: range) -> list[str]:

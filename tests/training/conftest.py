@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / "training"), str(TESTS / "data"), str(TESTS / "engine"), str(TESTS / "images")]
+sys.path[:0] = [
+    str(TESTS / "backbones"),
+    str(TESTS / "training"),
+    str(TESTS / "data"),
+    str(TESTS / "engine"),
+    str(TESTS / "images"),
+]
 
 
 @pytest.fixture(scope="session")

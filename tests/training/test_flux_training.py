@@ -1,0 +1,212 @@
+"""`a2 train` on FLUX.1 Fill's own parts in miniature, and at full width with one block of each kind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import flux_folder
+import pytest
+import torch
+from diffusers import FluxTransformer2DModel
+from pair_folders import make_pair, write_imagefolder
+from peft import PeftModel
+from runs import read_rows, write_config
+
+from a2cli.backbones.flux import FluxFillBackbone
+from a2cli.engine.pipeline import EditPipeline
+from a2cli.errors import ConfigError
+from a2cli.mot import load_adapter
+from a2cli.training.checkpoint import load_checkpoint
+from a2cli.training.run import run_train
+
+MOT = {"model": {"train": "mot"}, "adapter": {"num_experts": 3, "rank": 2}}
+LORA = {"model": {"train": "lora"}, "lora": {"rank": 2, "dropout": 0.1}}
+FFN = {"model": {"train": "mot"}, "adapter": {"num_experts": 3, "rank": 2, "targets": "ffn"}}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return flux_folder.build_flux_folder(tmp_path_factory.mktemp("flux"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pairs = [make_pair(number, height=64, width=72) for number in range(6)]
+    return write_imagefolder(tmp_path_factory.mktemp("pairs"), pairs)
+
+
+def get_mapping(kind: dict[str, Any], base: Path, data: Path, output: Path) -> dict[str, Any]:
+    return {
+        "output_dir": str(output),
+        "steps": 4,
+        "save_every": 2,
+        "log_every": 1,
+        "precision": "fp32",
+        "trackers": [],
+        **kind,
+        "model": {**kind["model"], "backbone": "flux-fill", "path": str(base)},
+        "data": {"path": str(data), "resolution": 64, "batch_size": 3, "workers": 0},
+        "flow": {"shift": "resolution", "guidance": 30.0},
+        "optimizer": {"lr": 0.01, "warmup": 1},
+    }
+
+
+def train(tmp_path: Path, mapping: dict[str, Any], *overrides: str) -> Path:
+    run = run_train(str(write_config(tmp_path, mapping)), overrides)
+    assert run is not None
+    return run
+
+
+@pytest.mark.parametrize("kind", [MOT, FFN, LORA], ids=["mot", "ffn", "lora"])
+def test_every_kind_of_adapter_trains_and_edits(
+    kind: dict[str, Any], base: Path, data: Path, tmp_path: Path
+) -> None:
+    run = train(tmp_path, get_mapping(kind, base, data, tmp_path / "run"))
+    assert len(read_rows(run)) == 4 and (run / "report.html").is_file()
+    names = [n for n in load_checkpoint(run / "checkpoints" / "step-4")[0] if n.startswith("model.")]
+    assert names and all("lora_" in n or n.endswith((".A", ".B")) or ".router." in n for n in names)
+    plain, ours = (
+        EditPipeline.load("flux-fill", model=str(base), adapter=adapter)
+        for adapter in ("none", str(run / "adapter"))
+    )
+    pair = make_pair(7, height=64, width=72)
+    results = [
+        p.edit(pair.tar_rgb, pair.tar_mask, pair.ref_rgb, pair.ref_mask, steps=2, seed=0)
+        for p in (plain, ours)
+    ]
+    assert (results[0] != results[1]).any()
+    assert all((r[~pair.tar_mask] == pair.tar_rgb[~pair.tar_mask]).all() for r in results)
+
+
+def test_peft_reads_a_trained_plain_adapter(base: Path, data: Path, tmp_path: Path) -> None:
+    run = train(tmp_path, get_mapping(LORA, base, data, tmp_path / "run"))
+    trained = load_checkpoint(run / "checkpoints" / "step-4")[0]
+    model = PeftModel.from_pretrained(
+        FluxTransformer2DModel.from_pretrained(base, subfolder="transformer"), str(run / "adapter")
+    )
+    found = {n.replace(".default.", "."): p for n, p in model.named_parameters() if "lora_" in n}
+    assert {f"model.{n}" for n in found} == {n for n in trained if n.startswith("model.")}
+    assert all(torch.equal(p, trained[f"model.{n}"]) for n, p in found.items())
+
+
+def test_trained_experts_load_back_to_the_bit(base: Path, data: Path, tmp_path: Path) -> None:
+    run = train(tmp_path, get_mapping(MOT, base, data, tmp_path / "run"))
+    trained = load_checkpoint(run / "checkpoints" / "step-4")[0]
+    backbone = FluxFillBackbone.load(str(base))
+    handle, info = load_adapter(
+        backbone.transformer, backbone.get_blocks(), run / "adapter", base_hash=backbone.base_hash
+    )
+    for name, tensor in handle.state_dict().items():
+        assert torch.equal(tensor, trained[f"model.{name}"].half().float()), name  # the file's precision
+    assert info.recipe["mats"]["stages"] == ["fine", "rough", "box"]
+
+
+@pytest.mark.parametrize("kind", [MOT, LORA], ids=["mot", "lora"])
+def test_checkpointing_and_caches_change_nothing(
+    kind: dict[str, Any], base: Path, data: Path, tmp_path: Path
+) -> None:
+    """Gradient checkpointing computes the same; encodings from disk are those of the encoders."""
+    mapping = get_mapping(kind, base, data, tmp_path / "plain")
+    mapping["data"] |= {"context": [1.5, 1.5]}
+    if "lora" in mapping:
+        mapping["lora"] = {"rank": 2}
+    rows = {"plain": read_rows(train(tmp_path, mapping))}
+    for name, overrides in {
+        "checkpointed": ["gradient_checkpointing=true"],
+        "texts": ["data.cache_text_embeddings=true"],
+    }.items():
+        rows[name] = read_rows(train(tmp_path, mapping, f"output_dir={tmp_path / name}", *overrides))
+    for name in ("checkpointed", "texts"):
+        for one, two in zip(rows["plain"], rows[name], strict=True):
+            assert one["loss"] == pytest.approx(two["loss"], rel=1e-5), name
+    both = [
+        "data.cache_latents=true",
+        "data.cache_text_embeddings=true",
+        f"data.cache_dir={tmp_path / 'cache'}",
+    ]
+    first = read_rows(train(tmp_path, mapping, f"output_dir={tmp_path / 'cached'}", *both))
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.safetensors")}
+    again = read_rows(train(tmp_path, mapping, f"output_dir={tmp_path / 'again'}", *both))
+    assert first == again and kept
+    assert kept == {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.safetensors")}
+
+
+def test_the_terms_of_the_loss_are_logged_and_count(base: Path, data: Path, tmp_path: Path) -> None:
+    mapping = get_mapping(MOT, base, data, tmp_path / "plain")
+    plain = read_rows(train(tmp_path, mapping))
+    mapping["loss"] = {"region_alpha": 2.0, "balance": 0.1, "contrastive": 0.2, "contrastive_blocks": "all"}
+    run = train(tmp_path, mapping, f"output_dir={tmp_path / 'terms'}")
+    rows = read_rows(run)
+    assert all(row["contrastive"] >= 0 and row["balance"] > 0 for row in rows)
+    assert "contrastive" not in plain[0]
+    assert rows[0]["loss"] > plain[0]["loss"] and rows[-1]["grad_norm"] != plain[-1]["grad_norm"]
+    usage = json.loads((run / "usage.json").read_text())
+    assert usage["experts"] == 3 and len(usage["blocks"]) == 2
+    assert (
+        sum(entry["samples"] for entry in usage["categories"].values()) == 2 * 3
+    )  # since the last checkpoint
+    for entry in usage["categories"].values():
+        assert all(
+            share[0] == 1 and sum(share) >= 2 for share in entry["share"]
+        )  # the anchor and one at least
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"train": "base"}, "adapter": None}, "only adapters are trained"),
+        ({"data": {"repose": 0.5}}, "repose needs synthesised pairs"),
+        ({"data": {"path": None, "cache_latents": True}}, "the pairs never end"),
+        ({"optimizer": {"name": "adamw8bit"}}, "adamw8bit needs a CUDA device"),
+        ({"lora": {"rank": 2}}, "section 'lora' goes with"),
+        ({"trackers": ["wandb"]}, "wandb is not installed"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_first_step(
+    changes: dict[str, Any], message: str, base: Path, data: Path, tmp_path: Path
+) -> None:
+    mapping = get_mapping(MOT, base, data, tmp_path / "run")
+    for key, value in changes.items():
+        mapping[key] = {**mapping[key], **value} if isinstance(value, dict) and mapping.get(key) else value
+    with pytest.raises(ConfigError, match=message):
+        train(tmp_path, mapping)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory the Linux way")
+def test_blocks_of_full_width_train_a_step(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real linears of FLUX.1 Fill (3072 wide, 1 + 1 of its 19 + 38 blocks), eight experts of rank 32 on each."""
+    for name, value in {"LATENTS": 16, "TEXT": 4096, "POOLED": 768}.items():
+        monkeypatch.setattr(flux_folder, name, value)
+    monkeypatch.setattr(flux_folder, "build_transformer", build_wide_transformer)
+    folder = flux_folder.build_flux_folder(tmp_path / "flux", redux=False)
+    mapping = get_mapping(MOT, folder, data, tmp_path / "run")
+    mapping |= {"adapter": {"num_experts": 8, "rank": 32}, "steps": 2, "gradient_checkpointing": True}
+    mapping["data"]["batch_size"] = 1
+    run = train(tmp_path, mapping)
+    rows = read_rows(run)
+    assert len(rows) == 2 and all(row["grad_norm"] > 0 for row in rows)
+    trained = load_checkpoint(run / "checkpoints" / "step-2")[0]
+    experts = [name for name in trained if name.endswith(".B")]
+    assert len(experts) == 19 and all(trained[name].any() for name in experts)
+    assert trained["model.single_transformer_blocks.0.proj_out.A"].shape == (15360, 256)
+
+
+def build_wide_transformer() -> FluxTransformer2DModel:
+    with torch.device("meta"):
+        model = FluxTransformer2DModel(
+            in_channels=384, out_channels=64, num_layers=1, num_single_layers=1, guidance_embeds=True
+        )
+    model = model.to_empty(device="cpu")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.fill_(1.0) if "norm" in name and parameter.ndim == 1 else parameter.uniform_(
+                -0.01, 0.01
+            )
+    return model
