@@ -121,8 +121,8 @@ def trace_step(
 ) -> StepBytes:
     """Find the bytes a training step holds at most, without weights, gradients (unless made in it) and optimizer.
 
-    transformer: options of a `FluxTransformer2DModel`. Gradients of adapter parameters count, as float32, where the
-    step makes them; with `compute.accumulate` those there before do not. Takes seconds and next to no memory.
+    transformer: the whole configuration of a `FluxTransformer2DModel`. Gradients of adapter parameters count where
+    the step makes them, those there before (`compute.accumulate`) do not. Takes seconds and next to no memory.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -153,17 +153,14 @@ def run_step(
 ) -> tuple[list[Window], int]:
     """Run one step as `EditObjective.loss` does and watch it; returns its windows and the context cache's bytes."""
     model = _build(transformer, compute)
-    experts, parameters = inject_adapter(model, adapter)
+    experts, _ = inject_adapter(model, adapter)
+    _materialise(model, compute)
     two_pass = TwoPass(model, guidance=1.0, experts=experts)
     if compute.checkpointing:
         two_pass.enable_gradient_checkpointing()
     model.train()
-    condition, noisy, sigma = _make_inputs(transformer, shape, compute.dtype)
-    if compute.accumulate:
-        for parameter in parameters.values():
-            parameter.grad = torch.zeros_like(parameter)
-    known = [t for p in model.parameters() for t in (p, p.grad) if t is not None]
-    live = LiveBytes([*known, *model.buffers()])
+    condition, noisy, sigma = _make_inputs(model.config, shape, compute.dtype)
+    live = LiveBytes([t for p in model.parameters() for t in (p, p.grad) if t is not None])
     windows = _Windows(live)
     with live, _watching(model, two_pass, windows) as phase:
         with torch.autocast("cpu", torch.bfloat16, enabled=compute.autocast):
@@ -180,8 +177,20 @@ def run_step(
     return windows.done, size
 
 
+def _materialise(model: nn.Module, compute: Compute) -> None:
+    """Give every parameter a place on the CPU: the frozen base in its dtype, what is trained in float32."""
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                dtype = torch.float32 if parameter.requires_grad else compute.dtype
+                placed = nn.Parameter(torch.zeros(parameter.shape, dtype=dtype), parameter.requires_grad)
+                if compute.accumulate and parameter.requires_grad:
+                    placed.grad = torch.zeros_like(placed)
+                module._parameters[name] = placed
+
+
 @contextmanager
-def _watching(model: nn.Module, two_pass: TwoPass, windows: _Windows) -> Iterator[list[str]]:
+def _watching(model: Any, two_pass: TwoPass, windows: _Windows) -> Iterator[list[str]]:
     """Open a window whenever a block starts; the last word of what is given is the phase."""
     phase = ["forward"]
 
@@ -190,7 +199,7 @@ def _watching(model: nn.Module, two_pass: TwoPass, windows: _Windows) -> Iterato
             lambda *_: windows.open(f"{phase[-1]} {two_pass.state.current} {kind}")
         )
 
-    handles = [watch(spec.module, spec.kind) for spec in get_blocks(model)]  # type: ignore[arg-type]
+    handles = [watch(spec.module, spec.kind) for spec in get_blocks(model)]
     yield phase
     for handle in handles:
         handle.remove()
@@ -199,26 +208,25 @@ def _watching(model: nn.Module, two_pass: TwoPass, windows: _Windows) -> Iterato
 def inject_adapter(
     model: Any, adapter: MotConfig | LoraConfig
 ) -> tuple[MotModel | None, dict[str, nn.Parameter]]:
-    """Put what is trained into a transformer: the experts' handle, if it is them, and the parameters by name."""
-    if isinstance(adapter, MotConfig):
-        experts = inject_mot(model, get_blocks(model), adapter)
-        return experts, experts.named_parameters()
-    return None, inject_lora(model, get_blocks(model), adapter).named_parameters()
+    """Put what is trained into a transformer on the meta device: the experts' handle, if any, and the parameters."""
+    with torch.device("meta"):
+        if isinstance(adapter, MotConfig):
+            experts = inject_mot(model, get_blocks(model), adapter)
+            return experts, experts.named_parameters()
+        return None, inject_lora(model, get_blocks(model), adapter).named_parameters()
 
 
-def _make_inputs(
-    transformer: Mapping[str, Any], shape: StepShape, dtype: torch.dtype
-) -> tuple[Condition, Tensor, Tensor]:
-    channels = transformer["out_channels"]
-    bits = transformer["in_channels"] - 2 * channels
+def _make_inputs(config: Any, shape: StepShape, dtype: torch.dtype) -> tuple[Condition, Tensor, Tensor]:
+    channels = config.out_channels or config.in_channels
+    bits = config.in_channels - 2 * channels
     batch, tokens = shape.batch_size, shape.side**2
     condition = Condition(
         masked=torch.zeros(batch, tokens, channels, dtype=dtype),
         mask=torch.zeros(batch, tokens, bits, dtype=dtype),
         visible=torch.zeros(batch, tokens, dtype=torch.bool),
         reference=torch.zeros(batch, shape.reference**2, channels, dtype=dtype),
-        text=torch.zeros(batch, shape.text, transformer["joint_attention_dim"], dtype=dtype),
-        pooled=torch.zeros(batch, transformer["pooled_projection_dim"], dtype=dtype),
+        text=torch.zeros(batch, shape.text, config.joint_attention_dim, dtype=dtype),
+        pooled=torch.zeros(batch, config.pooled_projection_dim, dtype=dtype),
         grid=(shape.side, shape.side),
         ref_grid=(shape.reference, shape.reference),
     )
@@ -229,13 +237,8 @@ def _make_inputs(
 def _build(transformer: Mapping[str, Any], compute: Compute) -> Any:
     from diffusers import FluxTransformer2DModel
 
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in transformer.items()}
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(compute.dtype)  # tensors without data cannot be cast in place
-    try:
-        model = FluxTransformer2DModel(**options).requires_grad_(False)
-    finally:
-        torch.set_default_dtype(usual)
+    with torch.device("meta"):
+        model = FluxTransformer2DModel.from_config(dict(transformer)).requires_grad_(False)
     quantised = get_quantizable(model) if compute.quantize else {}
     for name, module in list(model.named_modules()):
         if name in quantised:
@@ -251,11 +254,11 @@ class _Norm(nn.Module):
 
     def __init__(self, norm: nn.LayerNorm | nn.RMSNorm) -> None:
         super().__init__()
-        self.weight = norm.weight
+        self.weight: Tensor | None = norm.weight
         self.shape = norm.normalized_shape
 
     def forward(self, x: Tensor) -> Tensor:
-        weight: Tensor | None = self.weight
+        weight = self.weight
         if torch.is_autocast_enabled("cpu"):
             x, weight = x.float(), None if weight is None else weight.float()
         return F.layer_norm(x, self.shape, weight)  # an RMS norm keeps as much
@@ -287,7 +290,7 @@ class _UnpackedProduct(torch.autograd.Function):
         return F.linear(x, unpacked, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         weight, kept = ctx.saved_tensors
         unpacked = kept if ctx.quantize == "torchao-int8" else weight.clone()
         return gradient @ unpacked, None, None, None

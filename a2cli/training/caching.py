@@ -17,7 +17,7 @@ from a2cli.training.config import TrainConfig
 from a2cli.training.encodings import PICTURES, TEXT, EncodingCache
 from a2cli.training.loading import iterate_batches
 from a2cli.training.processes import Processes
-from a2cli.training.samples import get_fixed_crop
+from a2cli.training.samples import get_fixed_crop, get_size
 
 TEXT_ENCODERS, IMAGE_ENCODERS = ("text_encoder", "text_encoder_2"), ("image_encoder",)
 
@@ -65,9 +65,8 @@ class Encodings:
             for inputs in self._load(source, numbers):
                 self._encode(inputs, processes.device, target=True)
             for pair in extra:
-                self._encode(
-                    self._prepare(pair, self.backbone.traits.resolution), processes.device, target=False
-                )
+                inputs = self._prepare(pair, self.backbone.traits.resolution)
+                self._encode(inputs, processes.device, target=False)
         processes.wait()
         for kinds, parts in ((TEXT, TEXT_ENCODERS), (("image",), IMAGE_ENCODERS)):
             if set(kinds) <= set(self.kinds):
@@ -88,10 +87,14 @@ class Encodings:
 
         return iterate_batches(make, 0, len(numbers), self.config.data.workers)
 
-    def _prepare(self, pair: Pair, size: int) -> dict[str, Any]:
+    def _prepare(self, pair: Pair, ref_size: int) -> dict[str, Any]:
+        """The pictures of a pair in its own bucket; among others of another one its target is encoded anew."""
         subject = Cutout(pair.ref_rgb, pair.ref_mask.astype("float32"))
-        crop = get_fixed_crop(pair.tar_mask, self.config)
-        prepared = prepare_edit(pair.tar_rgb, pair.tar_mask, subject, size=size, collage=False, crop=crop)
+        size = get_size(pair.tar_mask, self.config.data, self.backbone.traits.token_px)
+        crop = get_fixed_crop(pair.tar_mask, self.config, size)
+        prepared = prepare_edit(
+            pair.tar_rgb, pair.tar_mask, subject, size=size, ref_size=ref_size, collage=False, crop=crop
+        )
         return {
             "source": prepared.source,
             "reference": prepared.reference,

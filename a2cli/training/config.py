@@ -73,11 +73,14 @@ class DataConfig(SourceConfig):
     `resolution` is the side of the working crop in px, `batch_size` the samples a process sees at once, `context`
     the crop's side over the mask's longest side, `workers` the loader processes. `repose` is the share of
     synthesised samples under rough and box masks whose target shows the subject as it is placed there (see
-    `a2cli.data.synth.repose`). `cache_latents` keeps the reference's latents and embedding on disk and
+    `a2cli.data.synth.repose`). `buckets` gives the crops of a micro-batch the aspect of its first mask, within the
+    sizes of about resolution^2 px (see `a2cli.data.order.get_buckets`); pairs on disk are ordered so that the others'
+    masks are alike. `cache_latents` keeps the reference's latents and embedding on disk and
     `cache_text_embeddings` those of the prompts, in `cache_dir` (default: `cache` in the run folder).
     """
 
     resolution: int = 128
+    buckets: bool = False
     batch_size: int = 16
     context: tuple[float, float] = (1.35, 1.8)
     workers: int = 1

@@ -51,7 +51,7 @@ class SampleGrids:
         folder None: only edit. Returns `val_mae`, the mean absolute error against the target inside the masks,
         values in [-1, 1].
         """
-        pipeline = EditPipeline(self.backbone, experts=self.experts)
+        pipeline = EditPipeline(self.backbone, experts=self.experts, buckets=self.config.data.buckets)
         rows, errors = [], []
         try:
             for number, pair in enumerate(self.pairs):

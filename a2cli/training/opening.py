@@ -37,7 +37,18 @@ def open_base(config: TrainConfig, *, half: bool) -> Any:
         raise ConfigError(
             f"data.resolution: {config.data.resolution}", hint=f"a multiple of {token_px}, a token's side"
         )
+    _check_buckets(config, backbone.traits.buckets)
     return backbone
+
+
+def _check_buckets(config: TrainConfig, edits: bool) -> None:
+    """A run must see the crops that its result is later given: the base's say is in its traits."""
+    if config.data.buckets and not edits and config.model.train == "base":
+        raise ConfigError(
+            "data.buckets: the model would edit in squares", hint="model.architecture.traits.buckets: true"
+        )
+    if edits and not config.data.buckets:
+        raise ConfigError("data.buckets: false, and the model edits in aspect buckets", hint="data.buckets: true")
 
 
 def get_device(config: TrainConfig) -> str:

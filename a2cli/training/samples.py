@@ -8,24 +8,38 @@ import numpy as np
 
 from a2cli.data.records import Pair
 from a2cli.data.synth import repose
-from a2cli.engine.prepare import Prepared, get_start, prepare_edit
+from a2cli.engine.prepare import Prepared, choose_size, get_start, prepare_edit
 from a2cli.images.cutout import Cutout
 from a2cli.images.geometry import Crop, crop_mask, get_zoom_crop
 from a2cli.masks.augment import RoughConfig, box_of, get_object_size
 from a2cli.masks.curriculum import apply_stage, sample_stage
 from a2cli.masks.morph import dilate_disc, get_iou
-from a2cli.training.config import TrainConfig
+from a2cli.training.config import DataConfig, TrainConfig
 from a2cli.types import Stage
 
 
-def make_sample(
-    pair: Pair, config: TrainConfig, *, step: int, sample: int, token_px: int, start: bool
-) -> dict[str, Any]:
-    """Prepare one sample of a run: a function of the pair and of (seed, step, sample).
+def get_size(fine: np.ndarray, data: DataConfig, token_px: int) -> tuple[int, int]:
+    """The working size (h, w) that a sample with this fine mask asks for: its bucket, or the square."""
+    if not data.buckets:
+        return data.resolution, data.resolution
+    return choose_size(fine, data.resolution, token_px)
 
-    The fine mask becomes that of the stage in force, anew at every visit. Returns pictures (S, S, 3) uint8
-    (`source`, `masked`, `reference`, with `start` also what the flow starts from), `mask` (S, S) bool, `weight` (N,)
-    float32, how much each token counts in the loss, and prompt, category, stage, and the IoU of mask and fine mask.
+
+def make_sample(
+    pair: Pair,
+    config: TrainConfig,
+    *,
+    size: tuple[int, int],
+    step: int,
+    sample: int,
+    token_px: int,
+    start: bool,
+) -> dict[str, Any]:
+    """Prepare one sample of a run: a function of the pair, of the working size (h, w) and of (seed, step, sample).
+
+    The fine mask becomes that of the stage in force, anew at every visit. Returns pictures (h, w, 3) uint8 (`source`,
+    `masked`, with `start` also what the flow starts from) and (S, S, 3) (`reference`), `mask` (h, w) bool, `weight`
+    (N,) float32, how much each token counts in the loss, prompt, category, stage, and the IoU of mask and fine mask.
     """
     data, rng = config.data, np.random.default_rng([config.seed, 11, sample])
     stage = sample_stage(step, config.steps, config.mats, rng)
@@ -38,10 +52,11 @@ def make_sample(
         pair.tar_rgb,
         mask,
         Cutout(pair.ref_rgb, pair.ref_mask.astype(np.float32)),
-        size=data.resolution,
+        size=size,
+        ref_size=data.resolution,
         context=context,
         collage=rng.random() >= data.drop_collage,
-        crop=get_fixed_crop(pair.tar_mask, config) if data.cache_latents else None,
+        crop=get_fixed_crop(pair.tar_mask, config, size) if data.cache_latents else None,
     )
     texts = (pair.category, pair.prompt or pair.category)
     return {
@@ -70,11 +85,11 @@ def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def get_fixed_crop(fine: np.ndarray, config: TrainConfig) -> Crop:
-    """The crop that depends on the record alone: the object grown by the most a rough mask grows."""
+def get_fixed_crop(fine: np.ndarray, config: TrainConfig, size: tuple[int, int]) -> Crop:
+    """The crop that depends on record and working size alone: the object grown by the most a rough mask grows."""
     reach = (config.rough.dilate[1] + config.rough.alpha[1]) * get_object_size(fine)
     box = dilate_disc(box_of(fine), reach)
-    return get_zoom_crop(box, size=config.data.resolution, context=sum(config.data.context) / 2)
+    return get_zoom_crop(box, size=size, context=sum(config.data.context) / 2)
 
 
 def get_weights(prepared: Prepared, fine: np.ndarray, token_px: int, alpha: float) -> np.ndarray:

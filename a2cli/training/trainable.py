@@ -120,6 +120,7 @@ def get_recipe(config: TrainConfig) -> dict[str, Any]:
         "steps": config.steps,
         "seed": config.seed,
         "resolution": config.data.resolution,
+        "buckets": config.data.buckets,
         "mats": asdict(config.mats),
         "loss": asdict(config.loss),
         "lr": config.optimizer.lr,

@@ -15,7 +15,7 @@ from typing import Any
 
 from a2cli.config.load import dump_yaml
 
-SHARDED = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+LAUNCH = Path(__file__).parents[2] / "configs" / "accelerate"
 
 
 def write_config(folder: Path, mapping: dict[str, Any]) -> Path:
@@ -25,24 +25,18 @@ def write_config(folder: Path, mapping: dict[str, Any]) -> Path:
     return path
 
 
-def start(arguments: list[str], *, processes: int = 1, **environment: str) -> subprocess.Popen[str]:
+def start(arguments: list[str], *, processes: int = 1, launch: str = "ddp.yaml") -> subprocess.Popen[str]:
     """`a2 train ARGUMENTS` in a process group of its own, on the CPU, one thread a process."""
     command = [sys.executable]
     if processes > 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command += [
-            "-m",
-            "torch.distributed.run",
-            "--nproc-per-node",
-            str(processes),
-            "--master-port",
-            str(port),
-        ]
+        command += ["-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / launch)]
+        command += ["--num_processes", str(processes), "--main_process_port", str(port)]
     return subprocess.Popen(
         [*command, "-m", "a2cli", "train", *arguments],
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -50,9 +44,9 @@ def start(arguments: list[str], *, processes: int = 1, **environment: str) -> su
     )
 
 
-def finish(arguments: list[str], *, processes: int = 1, **environment: str) -> str:
+def finish(arguments: list[str], *, processes: int = 1, launch: str = "ddp.yaml") -> str:
     """Run to the end; the last line of stdout."""
-    run = start(arguments, processes=processes, **environment)
+    run = start(arguments, processes=processes, launch=launch)
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err[-8000:]
     return out.strip().splitlines()[-1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from runs import SHARDED, finish, kill_at_random, read_rows, start, write_config
+from runs import finish, kill_at_random, read_rows, start, write_config
 from safetensors.torch import load_file
 
 from a2cli.data.shards import write_parquet
@@ -15,6 +15,7 @@ from a2cli.training.checkpoint import load_checkpoint
 from a2cli.training.schedule import get_samples, get_seed
 
 STEPS = 8
+SHARDED = "fsdp2.yaml"
 
 
 def get_mapping(model: Path, data: Path, output: Path, **changes: Any) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def test_sharded_processes_match_one(straight: Path, tiny_model: Path, data: Pat
     mapping = get_mapping(tiny_model, data, tmp_path / "run")
     mapping["data"]["batch_size"] = 2
     config = str(write_config(tmp_path, mapping))
-    finish(["--config", config, f"steps={STEPS}"], processes=2, **SHARDED)
+    finish(["--config", config, f"steps={STEPS}"], processes=2, launch=SHARDED)
     assert_close(straight, tmp_path / "run")
 
 
@@ -118,12 +119,12 @@ def test_sharded_and_checkpointed_processes_resume_to_the_bit(
     )
     mapping["data"]["batch_size"] = 1
     config = str(write_config(tmp_path, mapping))
-    finish(["--config", config], processes=2, **SHARDED)
+    finish(["--config", config], processes=2, launch=SHARDED)
     there = f"output_dir={tmp_path / 'parts'}"
     kill_at_random(
-        start(["--config", config, there], processes=2, **SHARDED), tmp_path / "parts", after=5, seed=2
+        start(["--config", config, there], processes=2, launch=SHARDED), tmp_path / "parts", after=5, seed=2
     )
-    finish(["--config", config, there, "--resume", "auto"], processes=2, **SHARDED)
+    finish(["--config", config, there, "--resume", "auto"], processes=2, launch=SHARDED)
     assert_same_to_the_bit(tmp_path / "whole", tmp_path / "parts")
 
 

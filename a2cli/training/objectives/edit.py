@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
+from a2cli.data.order import get_buckets
 from a2cli.data.source import PairSource, open_source
 from a2cli.engine.prepare import to_pixels
 from a2cli.errors import ConfigError
@@ -29,7 +30,7 @@ from a2cli.training.config import TrainConfig
 from a2cli.training.grids import SampleGrids
 from a2cli.training.opening import open_base
 from a2cli.training.processes import Processes
-from a2cli.training.samples import collate, make_sample
+from a2cli.training.samples import collate, get_size, make_sample
 from a2cli.training.trainable import build_trainable
 from a2cli.training.usage import UsageCount
 
@@ -64,7 +65,10 @@ class EditObjective:
     @cached_property
     def source(self) -> PairSource:
         """The pairs; opened in each loader process that asks."""
-        return open_source(self.config.data, seed=self.config.seed)
+        data, buckets = self.config.data, None
+        if data.buckets and data.path is not None and not data.streaming:
+            buckets = get_buckets(data.resolution, self.backbone.traits.token_px)
+        return open_source(data, seed=self.config.seed, batch=data.batch_size, buckets=buckets)
 
     @cached_property
     def grids(self) -> SampleGrids:
@@ -89,21 +93,26 @@ class EditObjective:
         return list(self.trainable.named_parameters().items())
 
     def make_batch(self, step: int, samples: Sequence[int]) -> dict[str, Any]:
-        """Prepared edits: pictures (B, S, S, 3) uint8, masks (B, S, S) bool, token weights, prompts, categories."""
-        traits = self.backbone.traits
-        return collate(
-            [
+        """Prepared edits: pictures (B, h, w, 3) uint8, masks (B, h, w) bool, token weights, prompts, categories.
+
+        Positions are shared within a batch: the first sample decides the working size of all.
+        """
+        traits, size, made = self.backbone.traits, None, []
+        for sample in samples:
+            pair = self.source.get_pair(sample)
+            size = size or get_size(pair.tar_mask, self.config.data, traits.token_px)
+            made.append(
                 make_sample(
-                    self.source.get_pair(sample),
+                    pair,
                     self.config,
+                    size=size,
                     step=step,
                     sample=sample,
                     token_px=traits.token_px,
                     start=traits.prior_noise is not None,
                 )
-                for sample in samples
-            ]
-        )
+            )
+        return collate(made)
 
     def count(self, batch: dict[str, Any]) -> float:
         """The weights of all tokens and noise levels."""
