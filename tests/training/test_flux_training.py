@@ -134,6 +134,24 @@ def test_checkpointing_and_caches_change_nothing(
     assert kept == {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.safetensors")}
 
 
+def test_bfloat16_checkpointed_and_sampled(base: Path, data: Path, tmp_path: Path) -> None:
+    mapping = get_mapping(MOT, base, data, tmp_path / "run")
+    mapping |= {"precision": "bf16", "gradient_checkpointing": True, "sample_every": 4}
+    mapping["data"] |= {"cache_latents": True, "cache_text_embeddings": True}
+    mapping["sample"] = {"pairs": 2, "steps": 2}
+    run = train(tmp_path, mapping)
+    assert sorted(p.name for p in (run / "samples").iterdir()) == ["step-2.png", "step-3.png", "step-4.png"]
+    assert [row["step"] for row in read_rows(run) if "val_mae" in row] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("way", ["nf4", "int8", "torchao-int8"])
+def test_experts_train_on_a_quantised_base(way: str, base: Path, data: Path, tmp_path: Path) -> None:
+    mapping = get_mapping(MOT, base, data, tmp_path / "run")
+    mapping["model"]["quantize"] = way
+    rows = read_rows(train(tmp_path, mapping))
+    assert len(rows) == 4 and all(row["grad_norm"] > 0 for row in rows)
+
+
 def test_the_terms_of_the_loss_are_logged_and_count(base: Path, data: Path, tmp_path: Path) -> None:
     mapping = get_mapping(MOT, base, data, tmp_path / "plain")
     plain = read_rows(train(tmp_path, mapping))
