@@ -38,7 +38,8 @@ class Traits:
     `resolution` side of the working crop in px (a multiple of `token_px`), `context` its side over the mask's
     longest side, `collage` whether the hole is filled with the placed reference, `steps` and `guidance` the
     defaults of sampling, `shift` the timestep shift (None: by resolution). With `prior_noise` the flow
-    starts from the placed reference plus this much noise, as it was trained to; None: from noise alone.
+    starts from the placed reference plus this much noise, as it was trained to; None: from noise alone. `buckets`:
+    the working crop is a rectangle of about resolution^2 px whose aspect follows the mask's, as in training.
     """
 
     resolution: int
@@ -49,6 +50,7 @@ class Traits:
     guidance: float = 30.0
     shift: float | None = None
     prior_noise: float | None = None
+    buckets: bool = False
 
     def __post_init__(self) -> None:
         wrong = {

@@ -160,7 +160,9 @@ class FluxFillBackbone:
             ref_grid=(reference.shape[-2] // token_px, reference.shape[-1] // token_px),
         )
 
-    def recall(self, kind: str, inputs: Any, compute: Callable[[Any], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def recall(
+        self, kind: str, inputs: Any, compute: Callable[[Any], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
         """Encode a batch of `kind` (text, image, reference, target), or take what `memo` knows of it."""
         return compute(inputs) if self.memo is None else self.memo.recall(kind, inputs, compute)
 

@@ -14,7 +14,7 @@ import torch
 from a2cli.backbones.base import Backbone
 from a2cli.backbones.registry import load_backbone_class
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
-from a2cli.engine.prepare import get_start, prepare_edit, to_picture, to_pixels
+from a2cli.engine.prepare import choose_size, get_start, prepare_edit, to_picture, to_pixels
 from a2cli.errors import BackboneError, CheckpointError
 from a2cli.flow import get_resolution_mu, get_sigmas, get_source, sample_euler
 from a2cli.flow.samplers import Callback
@@ -37,12 +37,19 @@ class EditOptions:
 
 
 class EditPipeline:
-    """A backbone, perhaps with an adapter, ready to edit photos."""
+    """A backbone, perhaps with an adapter, ready to edit photos.
 
-    def __init__(self, backbone: Backbone, *, experts: Any = None, adapter_hash: str = "") -> None:
+    `buckets`: the adapter was trained on crops whose aspect follows the mask's. They are edited so, as they are
+    where the base was.
+    """
+
+    def __init__(
+        self, backbone: Backbone, *, experts: Any = None, adapter_hash: str = "", buckets: bool = False
+    ) -> None:
         self.backbone = backbone
         self.experts = experts
         self.adapter_hash = adapter_hash
+        self.buckets = buckets or backbone.traits.buckets
         self.two_pass = TwoPass(backbone.transformer, guidance=backbone.traits.guidance, experts=experts)
 
     @classmethod
@@ -72,8 +79,9 @@ class EditPipeline:
         from a2cli.backbones.loading import hash_weights
 
         with _remedy("download or train the adapter again, or give --adapter none"):
-            experts = _load_adapter(loaded, adapter, getattr(torch, dtype))
-        return cls(loaded, experts=experts, adapter_hash=hash_weights(Path(adapter)))
+            experts, recipe = _load_adapter(loaded, adapter, getattr(torch, dtype))
+        buckets = recipe.get("buckets", False) is True  # older adapters and those of others say nothing of it
+        return cls(loaded, experts=experts, adapter_hash=hash_weights(Path(adapter)), buckets=buckets)
 
     @torch.no_grad()
     def generate(
@@ -94,7 +102,13 @@ class EditPipeline:
         options = options or EditOptions()
         traits = self.backbone.traits
         prepared = prepare_edit(
-            photo, mask, subject, size=traits.resolution, context=traits.context, collage=traits.collage
+            photo,
+            mask,
+            subject,
+            size=choose_size(mask, traits.resolution, traits.token_px) if self.buckets else traits.resolution,
+            ref_size=traits.resolution,
+            context=traits.context,
+            collage=traits.collage,
         )
         device = self.backbone.device
         condition = self.backbone.build_condition(
@@ -173,16 +187,18 @@ class EditPipeline:
         return np.round(photo * (1 - weight) + picture * weight).astype(np.uint8)
 
 
-def _load_adapter(backbone: Backbone, folder: str, dtype: torch.dtype) -> Any:
-    """Put an adapter into a backbone: experts, which are returned, or a plain one in peft's format."""
+def _load_adapter(backbone: Backbone, folder: str, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """Put an adapter into a backbone: its experts (None for a plain one, in peft's format) and its recipe."""
     from a2cli.lora.adapter import is_lora, load_lora
     from a2cli.mot import load_adapter
 
     if is_lora(folder):
-        load_lora(backbone.transformer, folder, base_hash=backbone.base_hash, dtype=dtype)
-        return None
-    blocks = backbone.get_blocks()
-    return load_adapter(backbone.transformer, blocks, folder, base_hash=backbone.base_hash, dtype=dtype)[0]
+        lora = load_lora(backbone.transformer, folder, base_hash=backbone.base_hash, dtype=dtype)
+        return None, lora.recipe
+    experts, info = load_adapter(
+        backbone.transformer, backbone.get_blocks(), folder, base_hash=backbone.base_hash, dtype=dtype
+    )
+    return experts, info.recipe
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where a working square lies in a photo, and how its pixels travel there and back.
+"""Where a working rectangle lies in a photo, and how its pixels travel there and back.
 
 One copy of the arithmetic: synthesis, training and editing all come through here. Pure functions of arrays,
 no file and no model. A box is (x0, y0, x1, y1), half open; sizes are (height, width).
@@ -19,33 +19,38 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a photo, in source pixels, and the size it is worked on at.
+    """A rectangle of a photo, in source pixels, and the size (h, w) it is worked on at.
 
-    `top`, `left` may be negative and the square may reach past the far borders; `side` >= 1, `out` >= 1.
+    `top`, `left` may be negative and the rectangle may reach past the far borders; sides >= 1. Raises DataError
+    for sides below 1, and for aspects that differ by more than a pixel: a crop never distorts.
     """
 
     top: int
     left: int
-    side: int
-    out: int
+    height: int
+    width: int
+    out: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if self.side < 1 or self.out < 1:
-            raise DataError(f"a crop needs a positive side and working size, got {self.side} and {self.out}")
+        sides = f"{self.height} x {self.width} to {self.out[0]} x {self.out[1]}"
+        if min(self.height, self.width, *self.out) < 1:
+            raise DataError(f"a crop needs positive sides and a working size, got {sides}")
+        if abs(self.height * self.out[1] - self.width * self.out[0]) > max(self.out):
+            raise DataError(f"a crop keeps its aspect, got {sides}")
 
     @property
     def scale(self) -> float:
         """Working pixels per source pixel."""
-        return self.out / self.side
+        return max(self.out) / max(self.height, self.width)
 
     def get_inside(self, size: tuple[int, int]) -> Box:
-        """The part of the square that lies on a photo of `size` (H, W); empty when x1 <= x0 or y1 <= y0."""
+        """The part of the rectangle that lies on a photo of `size` (H, W); empty when x1 <= x0 or y1 <= y0."""
         height, width = size
         return (
             min(max(self.left, 0), width),
             min(max(self.top, 0), height),
-            max(min(self.left + self.side, width), 0),
-            max(min(self.top + self.side, height), 0),
+            max(min(self.left + self.width, width), 0),
+            max(min(self.top + self.height, height), 0),
         )
 
 
@@ -59,21 +64,28 @@ def get_bounding_box(mask: np.ndarray) -> Box | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def get_zoom_crop(mask: np.ndarray, *, size: int, context: float = 1.6, min_side: int = 16) -> Crop:
-    """The square to work on: `context` times the longest side of the mask's box, centred on it.
+def get_zoom_crop(
+    mask: np.ndarray, *, size: int | tuple[int, int], context: float = 1.6, min_side: int = 16
+) -> Crop:
+    """The rectangle to work on: `context` times the mask's box along the side that needs most, centred on it.
 
-    mask (H, W), bool or float, non-zero = edit. The side is at least `min_side` (a one-pixel mask still sees
-    its surroundings) and at most the photo's longest side. The square is shifted into the photo along an
-    axis where it fits, and covers the photo along one where it does not. Raises DataError for an empty mask.
+    mask (H, W), bool or float, non-zero = edit. size: the working size (h, w), or the side of a square; the
+    rectangle has its aspect, to half a pixel. Its sides are at least `min_side` (a one-pixel mask still sees its
+    surroundings) and no larger than it takes to cover the photo. It is shifted into the photo along an axis where it
+    fits, and covers the photo along one where it does not. Raises DataError for an empty mask.
     """
+    out = (size, size) if isinstance(size, int) else size
     box = get_bounding_box(mask)
     if box is None:
         raise DataError("the mask marks nothing, so there is no place to zoom to")
     x0, y0, x1, y1 = box
     height, width = mask.shape[:2]
-    side = max(math.ceil(max(x1 - x0, y1 - y0) * context), min_side, x1 - x0, y1 - y0)
-    side = min(side, max(height, width))
-    return Crop(_place_side(y0, y1, side, height), _place_side(x0, x1, side, width), side, size)
+    needed = [max(math.ceil(side * context), min_side, side) for side in (y1 - y0, x1 - x0)]
+    # In source pixels a working pixel. The axis that decides comes out exact, the other as near as a pixel.
+    step = max(needed[0] / out[0], needed[1] / out[1])
+    step = min(step, max(height / out[0], width / out[1]))
+    down, across = round(step * out[0]), round(step * out[1])
+    return Crop(_place_side(y0, y1, down, height), _place_side(x0, x1, across, width), down, across, out)
 
 
 def _place_side(start: int, stop: int, side: int, length: int) -> int:
@@ -84,7 +96,7 @@ def _place_side(start: int, stop: int, side: int, length: int) -> int:
 
 
 def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
-    """Cut the square out of (H, W) or (H, W, C <= 4) and bring it to (out, out[, C]), dtype kept.
+    """Cut the crop out of (H, W) or (H, W, C <= 4) and bring it to (h, w[, C]) as `out` says, dtype kept.
 
     Area averaging when shrinking, bicubic when enlarging; outside the photo its border pixels are repeated.
     """
@@ -92,7 +104,7 @@ def crop_image(image: np.ndarray, crop: Crop) -> np.ndarray:
 
 
 def crop_mask(mask: np.ndarray, crop: Crop) -> np.ndarray:
-    """Cut the square out of a (H, W) mask, bool or float in [0, 1] -> (out, out) float32 in [0, 1].
+    """Cut the crop out of a (H, W) mask, bool or float in [0, 1] -> (h, w) float32 in [0, 1].
 
     Outside the photo nothing is marked.
     """
@@ -105,9 +117,9 @@ def _crop(image: np.ndarray, crop: Crop, border: int) -> np.ndarray:
         raise DataError("the crop lies wholly outside the photo")
     inside = image[y0:y1, x0:x1]
     before = (y0 - crop.top, x0 - crop.left)
-    after = (crop.top + crop.side - y1, crop.left + crop.side - x1)
+    after = (crop.top + crop.height - y1, crop.left + crop.width - x1)
     if not any(before + after):
-        return resize(inside, (crop.out, crop.out))
+        return resize(inside, crop.out)
     # One axis after the other, the longer first: a 1 x 60,000 photo never becomes 60,000 x 60,000.
     for axis in (0, 1) if inside.shape[0] >= inside.shape[1] else (1, 0):
         pad = [0, 0, 0, 0]
@@ -115,7 +127,7 @@ def _crop(image: np.ndarray, crop: Crop, border: int) -> np.ndarray:
         padded = cv2.copyMakeBorder(inside, pad[0], pad[1], pad[2], pad[3], border, value=0)
         height, width = padded.shape[:2]
         inside = padded.reshape((height, width, *image.shape[2:]))
-        inside = resize(inside, (crop.out, width) if axis == 0 else (height, crop.out))
+        inside = resize(inside, (crop.out[0], width) if axis == 0 else (height, crop.out[1]))
     return inside
 
 
@@ -123,8 +135,7 @@ def paste_back(image: np.ndarray, patch: np.ndarray, crop: Crop) -> np.ndarray:
     """A copy of `image` in which the crop's place shows `patch`; everything else is untouched.
 
     image (H, W[, C]); patch (h, w[, C]), any size, same channels. The result has the dtype of `image`: a
-    float patch is rounded and clipped for an integer image. Parts of the square outside the photo are
-    dropped.
+    float patch is rounded and clipped for an integer image. Parts of the crop outside the photo are dropped.
     """
     result = image.copy()
     x0, y0, x1, y1 = crop.get_inside((image.shape[0], image.shape[1]))
@@ -135,7 +146,7 @@ def paste_back(image: np.ndarray, patch: np.ndarray, crop: Crop) -> np.ndarray:
     # The axis of which less is kept comes first, for the same reason as in _crop.
     for axis in (0, 1) if y1 - y0 <= x1 - x0 else (1, 0):
         shape = list(resized.shape[:2])
-        shape[axis] = crop.side
+        shape[axis] = (crop.height, crop.width)[axis]
         window = slice(starts[axis], stops[axis])
         resized = resize(resized, (shape[0], shape[1]))
         resized = resized[window] if axis == 0 else resized[:, window]

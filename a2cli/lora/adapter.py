@@ -21,10 +21,14 @@ FORMAT = "a2-lora"
 
 
 class LoraAdapter:
-    """A low-rank adapter inside a transformer; made by `inject_lora` or `load_lora`."""
+    """A low-rank adapter inside a transformer; made by `inject_lora` or `load_lora`.
 
-    def __init__(self, model: Any) -> None:
+    `recipe`: how it was trained, as its folder says; empty for one made here or elsewhere.
+    """
+
+    def __init__(self, model: Any, recipe: Mapping[str, Any] | None = None) -> None:
         self._model = model  # peft's wrapper around the transformer, whose linears it replaced in place
+        self.recipe = dict(recipe or {})
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """The trained parameters under the names of the adapter's file."""
@@ -133,7 +137,7 @@ def load_lora(
             if hasattr(module, part):
                 getattr(module, part).to(dtype)
     model.requires_grad_(False).eval()
-    return LoraAdapter(model)
+    return LoraAdapter(model, origin.get("recipe"))
 
 
 def _read_origin(folder: Path) -> dict[str, Any]:
@@ -142,7 +146,10 @@ def _read_origin(folder: Path) -> dict[str, Any]:
         return {}
     try:
         origin = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(origin, dict) or not isinstance(origin.get("base_hash", ""), str):
+        kinds = {"base_hash": str, "recipe": dict}
+        if not isinstance(origin, dict) or any(
+            not isinstance(origin.get(key, kind()), kind) for key, kind in kinds.items()
+        ):
             raise ValueError("not what a2 writes")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error

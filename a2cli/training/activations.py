@@ -273,24 +273,26 @@ class _QuantisedLinear(nn.Linear):
         self.quantize = quantize
 
     def forward(self, x: Tensor) -> Tensor:
+        inner = x if self.quantize == "int8" else x.to(self.weight.dtype)
         with torch.autocast("cpu", enabled=False):
-            y = _UnpackedProduct.apply(x.to(self.weight.dtype), self.weight, self.bias, self.quantize)
-            return y.to(x.dtype)
+            return _UnpackedProduct.apply(inner, self.weight, self.bias, self.quantize).to(x.dtype)
 
 
 class _UnpackedProduct(torch.autograd.Function):
-    """nf4 keeps nothing for its backward pass, int8 its input, torchao the unpacked weight."""
+    """nf4 keeps nothing for the backward pass, torchao the unpacked weight, int8 its input.
+
+    bitsandbytes' int8 keeps it where checkpointing cannot drop it.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, quantize: Quantize) -> Tensor:
-        unpacked = weight.clone()
-        kept = {"int8": x, "torchao-int8": unpacked}.get(quantize)
-        ctx.save_for_backward(weight, kept)
-        ctx.quantize = quantize
-        return F.linear(x, unpacked, bias)
+        unpacked = weight.to(x.dtype, copy=True)
+        ctx.save_for_backward(weight, unpacked if quantize == "torchao-int8" else None)
+        ctx.input = x if quantize == "int8" else None
+        return F.linear(x, unpacked, None if bias is None else bias.to(x.dtype))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        weight, kept = ctx.saved_tensors
-        unpacked = kept if ctx.quantize == "torchao-int8" else weight.clone()
+        weight, unpacked = ctx.saved_tensors
+        unpacked = weight.to(gradient.dtype, copy=True) if unpacked is None else unpacked
         return gradient @ unpacked, None, None, None

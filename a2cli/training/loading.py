@@ -48,6 +48,7 @@ def iterate_batches(
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    # The run finishes its step after Ctrl-C, and needs its batches for that.
+    # Terminals and service managers tell the whole group: the run finishes its step first, and needs batches for
+    # that. A loader process ends when the run says so, or when it finds the run gone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -48,7 +48,9 @@ def _check_buckets(config: TrainConfig, edits: bool) -> None:
             "data.buckets: the model would edit in squares", hint="model.architecture.traits.buckets: true"
         )
     if edits and not config.data.buckets:
-        raise ConfigError("data.buckets: false, and the model edits in aspect buckets", hint="data.buckets: true")
+        raise ConfigError(
+            "data.buckets: false, and the model edits in aspect buckets", hint="data.buckets: true"
+        )
 
 
 def get_device(config: TrainConfig) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from a2cli.backbones.flux import NANO_FOLDER, FluxFillBackbone, NanoBackbone
 from a2cli.config.load import dump_yaml, load_config, to_dict
 from a2cli.data.source import SourceReport, check_source, open_source
-from a2cli.errors import CheckpointError, ConfigError
+from a2cli.errors import BackboneError, CheckpointError, ConfigError
+from a2cli.lora.config import LoraConfig
+from a2cli.mot.config import MotConfig
+from a2cli.training.budget import FLUX_FILL, Architecture, Budget, RunShape, get_budget, load_architecture
 from a2cli.training.checkpoint import find_latest, load_checkpoint
 from a2cli.training.config import TrainConfig
 from a2cli.training.log import choose_trackers
+from a2cli.training.run import build_objective
 from a2cli.training.trainer import uses_half
 
 
@@ -22,6 +27,8 @@ class Plan:
 
     config: TrainConfig
     source: SourceReport
+    parameters: int
+    budget: Budget | None
     start: int
     precision: str
 
@@ -34,6 +41,8 @@ class Plan:
             *(f"cannot be used: {reason}" for reason in self.source.bad),
             f"steps: {self.start} to {self.config.steps}, {self.get_batch()} samples each in every process",
             f"precision: {self.precision}",
+            f"trained parameters: {self.parameters:,}",
+            *(("memory of a process:", *self.budget.format().splitlines()) if self.budget else ()),
         ]
         return dump_yaml(self.config) + "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
@@ -45,6 +54,8 @@ class Plan:
             "start": self.start,
             "batch": self.get_batch(),
             "precision": self.precision,
+            "parameters": self.parameters,
+            "budget": asdict(self.budget) | {"total": self.budget.total} if self.budget else None,
         }
 
     def get_batch(self) -> int:
@@ -63,7 +74,56 @@ def plan_run(config_path: str, overrides: Sequence[str] = (), *, resume: str | N
     choose_trackers(config.trackers)
     source = check_source(open_source(config.data, seed=config.seed))
     half = uses_half(config)
-    return Plan(config, source, start, "bf16" if half else "fp32")
+    budget = get_run_budget(config, half=half)
+    parameters = budget.adapter // 4 if budget else _count_parameters(config)
+    return Plan(config, source, parameters, budget, start, "bf16" if half else "fp32")
+
+
+def get_run_budget(config: TrainConfig, *, half: bool) -> Budget | None:
+    """Work out the memory of a run that trains an adapter; None for other runs, and for backbones of plugins."""
+    adapter: MotConfig | LoraConfig | None = config.adapter or config.lora
+    architecture = _find_architecture(config)
+    if adapter is None or architecture is None:
+        return None
+    nano = config.model.backbone == "nano"
+    shape = RunShape(
+        adapter,
+        config.data.resolution,
+        batch_size=config.data.batch_size,
+        noise_draws=config.flow.noise_draws,
+        text_tokens=(NanoBackbone if nano else FluxFillBackbone).max_text_tokens,
+        dtype="bfloat16" if half and not (nano and config.model.quantize is None) else "float32",
+        quantize=config.model.quantize,
+        optimizer=config.optimizer.name,
+        ema=bool(config.optimizer.ema),
+        autocast=half,
+        gradient_checkpointing=config.gradient_checkpointing,
+        gradient_accumulation=config.gradient_accumulation,
+        cached_text=config.data.cache_text_embeddings,
+        cached_images=config.data.cache_latents,
+    )
+    return get_budget(shape, architecture)
+
+
+def _find_architecture(config: TrainConfig) -> Architecture | None:
+    """The configurations of the base's parts: its folder's, or the published ones of a model on the hub."""
+    path, backbone = config.model.path, config.model.backbone
+    if backbone not in ("nano", "flux-fill"):
+        return None
+    if path is None:
+        return load_architecture(NANO_FOLDER) if backbone == "nano" else {**FLUX_FILL}
+    if Path(path).expanduser().is_dir():
+        return load_architecture(Path(path).expanduser())
+    if path.startswith((".", "/", "~")) or path.count("/") != 1:
+        raise BackboneError(
+            f"{path}: no such model folder", hint="model.path names a diffusers folder or a hub id"
+        )
+    return {**FLUX_FILL}
+
+
+def _count_parameters(config: TrainConfig) -> int:
+    """Build what is trained whole, which is small, and count it."""
+    return sum(parameter.numel() for _, parameter in build_objective(config).named_parameters())
 
 
 def _check_output(config: TrainConfig, resume: str | None) -> int:

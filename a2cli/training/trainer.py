@@ -294,7 +294,9 @@ class Trainer:
         # On CPUs the plain product beats the fused bf16 kernel at these lengths: 1.8x, forward and backward; in
         # float32 it is the other way round.
         plain = config.precision == "bf16" and processes.device.type == "cpu"
-        kernel = sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()  # checkpointed blocks run again backward
+        kernel = (
+            sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+        )  # checkpointed blocks run again backward
         with processes.accumulate(self.wrapped, number), kernel:
             loss, figures = self.wrapped(self.objective.loss, batch, spread, seeds)
             processes.accelerator.backward(loss)

@@ -92,7 +92,9 @@ def get_mask_seconds(count: int = 100) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a round")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -102,7 +104,9 @@ def main() -> None:
         print(json.dumps(result, indent=2))
         return
     print(f"bare loop  {result['bare_samples_per_s']:8.2f} samples/s   ({result['precision']})")
-    print(f"a2 train   {result['train_samples_per_s']:8.2f} samples/s   {result['ratio']:.1%} of the bare loop")
+    print(
+        f"a2 train   {result['train_samples_per_s']:8.2f} samples/s   {result['ratio']:.1%} of the bare loop"
+    )
     print(f"a rough mask at 1024 x 1024 takes {result['rough_mask_share']:.2%} of a sample's time")
 
 

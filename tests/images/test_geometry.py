@@ -23,7 +23,6 @@ from a2cli.images import (
     resize_subject,
 )
 
-
 SQUARES = ((10, 20, 90, 64), (10, 20, 90, 200), (-20, 60, 110, 96))  # top, left, side, working side
 
 

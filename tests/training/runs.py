@@ -52,17 +52,25 @@ def finish(arguments: list[str], *, processes: int = 1, launch: str = "ddp.yaml"
     return out.strip().splitlines()[-1]
 
 
-def kill_at_random(run: subprocess.Popen[str], folder: Path, *, after: int, seed: int) -> None:
-    """Send -9 to every process of a run at some moment after row `after` of its log."""
+def kill_at_random(
+    run: subprocess.Popen[str],
+    folder: Path,
+    *,
+    after: int,
+    seed: int,
+    number: signal.Signals = signal.SIGKILL,
+) -> int:
+    """Send a signal to every process of a run at some moment after row `after` of its log; its exit code."""
     metrics = folder / "metrics.jsonl"
     deadline = time.monotonic() + 240
     while not metrics.is_file() or len(metrics.read_text().splitlines()) < after:
         assert run.poll() is None, run.communicate()[1][-3000:]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(random.Random(seed).uniform(0, 0.5))
-    os.killpg(run.pid, signal.SIGKILL)
+    time.sleep(random.Random(seed).uniform(0, 0.2))
+    os.killpg(run.pid, number)
     run.communicate()
+    return run.returncode
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:

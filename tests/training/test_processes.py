@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from runs import finish, kill_at_random, read_rows, start, write_config
 from safetensors.torch import load_file
 
 from a2cli.data.shards import write_parquet
-from a2cli.training.checkpoint import load_checkpoint
+from a2cli.training.checkpoint import find_latest, load_checkpoint
 from a2cli.training.schedule import get_samples, get_seed
 
 STEPS = 8
@@ -78,12 +79,19 @@ def assert_close(one: Path, two: Path) -> None:
         assert difference < 2e-3, name
 
 
-@pytest.mark.parametrize("after", [3, 5])  # before and after the border between the stages fine and rough
+# Before and after the border between the stages fine and rough.
+@pytest.mark.parametrize(("after", "number"), [(3, signal.SIGKILL), (5, signal.SIGKILL), (2, signal.SIGTERM)])
 def test_killed_and_resumed_equals_straight(
-    straight: Path, tiny_model: Path, data: Path, tmp_path: Path, after: int
+    straight: Path, tiny_model: Path, data: Path, tmp_path: Path, after: int, number: signal.Signals
 ) -> None:
     config = str(write_config(tmp_path, get_mapping(tiny_model, data, tmp_path / "run")))
-    kill_at_random(start(["--config", config]), tmp_path / "run", after=after, seed=after)
+    code = kill_at_random(
+        start(["--config", config]), tmp_path / "run", after=after, seed=after, number=number
+    )
+    if number == signal.SIGTERM:
+        saved = find_latest(tmp_path / "run")
+        assert code == 143 and saved is not None
+        assert load_checkpoint(saved)[1]["step"] == len(read_rows(tmp_path / "run"))  # the step it was in
     assert finish(["--config", config, "--resume", "auto"]) == str(tmp_path / "run")
     assert_same_to_the_bit(straight, tmp_path / "run")
 

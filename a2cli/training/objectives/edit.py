@@ -64,7 +64,7 @@ class EditObjective:
 
     @cached_property
     def source(self) -> PairSource:
-        """The pairs; opened in each loader process that asks."""
+        """The pairs; with `data.buckets` and where their order is free, those of one bucket side by side."""
         data, buckets = self.config.data, None
         if data.buckets and data.path is not None and not data.streaming:
             buckets = get_buckets(data.resolution, self.backbone.traits.token_px)
