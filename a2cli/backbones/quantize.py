@@ -23,9 +23,8 @@ QUANTIZED_PARTS = ("transformer", "text_encoder_2")
 _PACKAGES = {"nf4": "bitsandbytes", "int8": "bitsandbytes", "torchao-int8": "torchao"}
 _INSTALL = "pip install 'a2cli[quant]'"
 _BLOCK, _SUPERBLOCK = 64, 256  # nf4: weights that share a scale, scales that share one
-_OUTLIER = (
-    6.0  # int8: activations beyond it are multiplied in half precision (Dettmers et al. 2022, section 3.2)
-)
+# int8: activations beyond it are multiplied in half precision (Dettmers et al. 2022, section 3.2)
+_OUTLIER = 6.0
 
 # Where they are installed diffusers imports both, used or not; they remark on kernels they lack, and on every call.
 for _name in ("bitsandbytes", "torchao", "diffusers.quantizers.torchao", "torch.utils._pytree"):

@@ -151,10 +151,17 @@ def get_peak(windows: Sequence[Window], depths: Mapping[str, int]) -> int:
 def run_step(
     transformer: Mapping[str, Any], adapter: MotConfig | LoraConfig, shape: StepShape, compute: Compute
 ) -> tuple[list[Window], int]:
-    """Run one step as `EditObjective.loss` does and watch it; returns its windows and the context cache's bytes."""
+    """Run and watch one step of a model made for it; see `watch_step`."""
     model = _build(transformer, compute)
     experts, _ = inject_adapter(model, adapter)
     _materialise(model, compute)
+    return watch_step(model, experts, shape, compute)
+
+
+def watch_step(
+    model: Any, experts: MotModel | None, shape: StepShape, compute: Compute
+) -> tuple[list[Window], int]:
+    """Run one step as `EditObjective.loss` does; returns its windows and the bytes of the context's cache."""
     two_pass = TwoPass(model, guidance=1.0, experts=experts)
     if compute.checkpointing:
         two_pass.enable_gradient_checkpointing()
@@ -239,14 +246,18 @@ def _build(transformer: Mapping[str, Any], compute: Compute) -> Any:
 
     with torch.device("meta"):
         model = FluxTransformer2DModel.from_config(dict(transformer)).requires_grad_(False)
-    quantised = get_quantizable(model) if compute.quantize else {}
-    for name, module in list(model.named_modules()):
-        if name in quantised:
-            assert compute.quantize is not None
-            model.set_submodule(name, _QuantisedLinear(quantised[name], compute.quantize))
-        elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-            model.set_submodule(name, _Norm(module))
+    stand_in(model, compute.quantize)
     return model
+
+
+def stand_in(model: nn.Module, quantize: Quantize | None) -> None:
+    """Replace the layers of a transformer that keep other things on a GPU, or quantised, by ones that keep those."""
+    if quantize is not None:
+        for name, linear in get_quantizable(model).items():
+            model.set_submodule(name, _QuantisedLinear(linear, quantize))
+    for name, module in list(model.named_modules()):
+        if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+            model.set_submodule(name, _Norm(module))
 
 
 class _Norm(nn.Module):
@@ -289,7 +300,8 @@ class _UnpackedProduct(torch.autograd.Function):
         unpacked = weight.to(x.dtype, copy=True)
         ctx.save_for_backward(weight, unpacked if quantize == "torchao-int8" else None)
         ctx.input = x if quantize == "int8" else None
-        return F.linear(x, unpacked, None if bias is None else bias.to(x.dtype))
+        y = F.linear(x, unpacked, None if bias is None else bias.to(x.dtype))
+        return y.int().to(x.dtype) if quantize == "int8" else y  # its product comes as 32-bit integers
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:

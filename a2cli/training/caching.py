@@ -73,7 +73,7 @@ class Encodings:
                 cache.close(kinds)
                 for part in parts:
                     if part in backbone.components:
-                        backbone.components[part].to("meta")  # frees the memory, keeps the place
+                        backbone.components[part] = None  # frees the memory, keeps the place
 
     def encode_target(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encode targets (B, 3, H, W) into packed latents, or take them from the cache."""

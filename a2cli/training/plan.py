@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.backbones.flux import NANO_FOLDER, FluxFillBackbone, NanoBackbone
+from a2cli.backbones.registry import check_backbone_name
 from a2cli.config.load import dump_yaml, load_config, to_dict
 from a2cli.data.source import SourceReport, check_source, open_source
 from a2cli.errors import BackboneError, CheckpointError, ConfigError
@@ -27,7 +28,7 @@ class Plan:
 
     config: TrainConfig
     source: SourceReport
-    parameters: int
+    parameters: int | None
     budget: Budget | None
     start: int
     precision: str
@@ -41,7 +42,7 @@ class Plan:
             *(f"cannot be used: {reason}" for reason in self.source.bad),
             f"steps: {self.start} to {self.config.steps}, {self.get_batch()} samples each in every process",
             f"precision: {self.precision}",
-            f"trained parameters: {self.parameters:,}",
+            *(() if self.parameters is None else (f"trained parameters: {self.parameters:,}",)),
             *(("memory of a process:", *self.budget.format().splitlines()) if self.budget else ()),
         ]
         return dump_yaml(self.config) + "".join(f"# {line}".rstrip() + "\n" for line in lines)
@@ -82,7 +83,7 @@ def plan_run(config_path: str, overrides: Sequence[str] = (), *, resume: str | N
 def get_run_budget(config: TrainConfig, *, half: bool) -> Budget | None:
     """Work out the memory of a run that trains an adapter; None for other runs, and for backbones of plugins."""
     adapter: MotConfig | LoraConfig | None = config.adapter or config.lora
-    architecture = _find_architecture(config)
+    architecture = _find_architecture(config) if adapter else None
     if adapter is None or architecture is None:
         return None
     nano = config.model.backbone == "nano"
@@ -121,8 +122,11 @@ def _find_architecture(config: TrainConfig) -> Architecture | None:
     return {**FLUX_FILL}
 
 
-def _count_parameters(config: TrainConfig) -> int:
-    """Build what is trained whole, which is small, and count it."""
+def _count_parameters(config: TrainConfig) -> int | None:
+    """Build what is trained whole, which is small, and count it; None for the backbone of a plugin."""
+    if config.model.backbone != "nano":
+        check_backbone_name(config.model.backbone)
+        return None
     return sum(parameter.numel() for _, parameter in build_objective(config).named_parameters())
 
 

@@ -118,7 +118,7 @@ def test_torchao_weights_are_those_diffusers_makes(folder: Path) -> None:
     theirs = FluxTransformer2DModel.from_pretrained(
         folder / "transformer", quantization_config=config, torch_dtype=torch.float32
     )
-    linears = get_quantizable(ours)
+    linears: dict[str, Any] = {**get_quantizable(ours)}
     assert len(linears) == 20
     for name, linear in linears.items():
         other = theirs.get_submodule(name)
@@ -180,6 +180,13 @@ def test_the_bytes_of_a_weight_are_known_beforehand(folder: Path, way: Quantize)
         size = sum(t.nbytes for t in held if t.ndim)
         shape = (linear.out_features, linear.in_features)
         assert get_quantized_bytes(shape, way) == size, name
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_encoders_can_be_let_go(folder: Path, way: Quantize) -> None:
+    """What a training run does with encoders once all is encoded."""
+    encoder = load(folder, way).components["text_encoder_2"].to("meta")
+    assert all(p.is_meta for p in encoder.parameters())
 
 
 def test_damaged_weights_are_refused_before_they_are_quantised(folder: Path, tmp_path: Path) -> None:
