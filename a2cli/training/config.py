@@ -132,7 +132,8 @@ class LossConfig:
 
     region_alpha: tokens of the object itself weigh 1 + alpha, the rest of a loose mask 1 ("Edit Where You
     Mean", eq. 7). balance: weight of the load-balancing term. contrastive: weight of X2Edit's term (eq. 6-9),
-    which draws the features of one category together at temperature `tau`; over `contrastive_blocks`.
+    which draws the features of one category together at temperature `tau`; over `contrastive_blocks`. These two
+    are terms of a micro-batch in one process: unlike the rest they depend on how samples are spread.
     """
 
     region_alpha: float = 0.0

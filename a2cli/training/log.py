@@ -42,5 +42,6 @@ def choose_trackers(wanted: Literal["auto"] | tuple[str, ...]) -> tuple[str, ...
         return ("tensorboard",) if find_spec("tensorboard") else ()
     for name in wanted:
         if not find_spec(name):
-            raise ConfigError(f"trackers: {name} is not installed", hint=f"pip install {name}")
+            wanted_package = "'a2cli[tensorboard]'" if name == "tensorboard" else name
+            raise ConfigError(f"trackers: {name} is not installed", hint=f"pip install {wanted_package}")
     return tuple(wanted)

@@ -95,12 +95,11 @@ def predict_peak(shape: StepShape, compute: Compute) -> int:
 
 @pytest.mark.parametrize("compute", MODES)
 def test_a_step_without_data_holds_what_the_real_one_holds(compute: Compute) -> None:
-    for draws in (1, 2):
-        shape = replace(SHAPE, noise_draws=draws)
-        with FakeTensorMode():
-            fake = run_step(TINY, EXPERTS, shape, compute)
-        assert fake == run_step(TINY, EXPERTS, shape, compute)
-        assert fake[1] > 0 and get_peak(fake[0], {}) > fake[1]
+    shape = replace(SHAPE, noise_draws=2)
+    with FakeTensorMode():
+        fake = run_step(TINY, EXPERTS, shape, compute)
+    assert fake == run_step(TINY, EXPERTS, shape, compute)
+    assert 0 < fake[1] < get_peak(fake[0], {})
 
 
 def get_allocated(work: Callable[[], object], file: Path) -> int:
@@ -146,16 +145,17 @@ def test_layers_that_stand_in_for_quantised_ones_hold_as_much(
     pytest.importorskip("torchao" if way == "torchao-int8" else "bitsandbytes", reason="a2cli[quant]")
     compute = Compute(torch.bfloat16, way, autocast=autocast, checkpointing=True)
     model: Any = build_real(TINY, compute)
-    windows, cache = watch_step(model, inject_mot(model, get_blocks(model), EXPERTS), SHAPE, compute)
+    # torchao's weights come to light only when they are used.
+    weights = sum(m.weight.qdata.nbytes for m in model.modules() if hasattr(getattr(m, "weight", 0), "qdata"))
+    windows, _ = watch_step(model, inject_mot(model, get_blocks(model), EXPERTS), SHAPE, compute)
     # On CPUs int8 unpacks and computes otherwise than on GPUs.
-    assert predict_peak(SHAPE, compute) == pytest.approx(get_peak(windows, {}), rel=tolerance)
-    assert cache > 0
+    assert predict_peak(SHAPE, compute) == pytest.approx(get_peak(windows, {}) - weights, rel=tolerance)
 
 
 @pytest.mark.parametrize("adapter", [EXPERTS, LoraConfig(rank=4)])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_depth_is_extrapolated_exactly(adapter: MotConfig | LoraConfig, checkpointing: bool) -> None:
-    deep = {**TINY, "num_layers": 6, "num_single_layers": 5}
+    deep = {**TINY, "num_layers": 4, "num_single_layers": 5}
     compute = Compute(autocast=False, checkpointing=checkpointing)
     with FakeTensorMode():
         windows, cache = run_step(deep, adapter, SHAPE, compute)
@@ -163,14 +163,13 @@ def test_depth_is_extrapolated_exactly(adapter: MotConfig | LoraConfig, checkpoi
 
 
 def test_checkpointing_saves_what_grows_and_no_map_of_attention_is_held() -> None:
-    side, heads = 48, TINY["num_attention_heads"]
-    large = replace(SHAPE, side=side, batch_size=1)
-    plain = trace_step(TINY, EXPERTS, large, Compute(autocast=False))
-    kept = trace_step(TINY, EXPERTS, large, Compute(autocast=False, checkpointing=True))
-    assert kept.cache == plain.cache and kept.peak < plain.peak / 1.5
-    assert plain.peak < 2 * heads * side**4  # one map of the target pass in bf16
-    double = trace_step(TINY, EXPERTS, replace(large, batch_size=2), Compute(autocast=False))
-    assert double.cache == 2 * plain.cache and 1.8 < double.peak / plain.peak < 2.01
+    plain, kept = Compute(autocast=False), Compute(autocast=False, checkpointing=True)
+    small = trace_step(TINY, EXPERTS, StepShape(24, 16, 50), plain)
+    large = trace_step(TINY, EXPERTS, StepShape(48, 32, 200), plain)
+    assert large.cache == 4 * small.cache
+    assert 3.8 < large.peak / small.peak < 4.1  # as tokens do, not as their square
+    again = trace_step(TINY, EXPERTS, StepShape(48, 32, 200), kept)
+    assert again.cache == large.cache and again.peak < large.peak / 1.5
 
 
 # Weights and optimizers
@@ -254,28 +253,25 @@ def test_flux_fill_is_counted_as_published() -> None:
     assert 40 * GIB < budget.total < 60 * GIB
 
 
-def test_every_saving_saves_its_part() -> None:
-    architecture = {**FLUX_FILL, **REDUX, "transformer": {**FLUX_FILL["transformer"], **SHALLOW}}
-    run = RunShape(MotConfig(rank=4), 256)
+def test_every_saving_saves_its_part(folder: Path) -> None:
+    architecture = load_architecture(folder)
+    run = RunShape(MotConfig(rank=16), 256, text_tokens=16)
     plain = get_budget(run, architecture)
-    for changes, smaller in (
+    step = {"activations", "context_cache"}
+    savings: list[tuple[dict[str, Any], set[str]]] = [
         ({"gradient_checkpointing": True}, {"activations"}),
-        ({"autocast": False}, {"activations", "context_cache"}),
+        ({"autocast": False}, step),
         ({"optimizer": "adamw8bit"}, {"optimizer"}),
         ({"cached_text": True}, {"text_encoders"}),
         ({"cached_images": True}, {"image_encoder"}),
-        ({"reference": 128}, {"activations", "context_cache"}),
-        (
-            {"quantize": "nf4", "autocast": False},
-            {"transformer", "text_encoders", "activations", "context_cache"},
-        ),
-    ):
-        other = get_budget(replace(run, **changes), architecture)  # type: ignore[arg-type]
+        ({"reference": 128}, step),
+        ({"quantize": "nf4", "autocast": False}, {"transformer", "text_encoders", *step}),
+    ]
+    for changes, smaller in savings:
+        other = get_budget(replace(run, **changes), architecture)
         for part in plain.__dataclass_fields__:
-            if part in smaller:
-                assert getattr(other, part) < getattr(plain, part), (changes, part)
-            else:
-                assert getattr(other, part) == getattr(plain, part), (changes, part)
+            before, after = getattr(plain, part), getattr(other, part)
+            assert after < before if part in smaller else after == before, (changes, part)
     more = get_budget(replace(run, ema=True, gradient_accumulation=2), architecture)
     assert more.ema == plain.adapter
     # The gradients of a second micro-batch come beside those of the first.

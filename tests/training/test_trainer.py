@@ -186,6 +186,16 @@ def test_a_checkpoint_of_another_seed_or_batch_is_refused(tmp_path: Path) -> Non
         Trainer(get_config(tmp_path, gradient_accumulation=2), Fit()).resume()
 
 
+def test_tensorboard_holds_what_the_log_holds(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    Trainer(get_config(tmp_path, trackers=("tensorboard",)), Fit()).train()
+    (events,) = (tmp_path / "tensorboard").rglob("events.*")
+    scalars = EventAccumulator(str(events.parent)).Reload()
+    losses = [(event.step, event.value) for event in scalars.Scalars("loss")]
+    assert losses == [(row["step"], pytest.approx(row["loss"], rel=1e-6)) for row in read_metrics(tmp_path)]
+
+
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     with lock_folder(tmp_path), pytest.raises(ConfigError, match="another process is writing there"):
         Trainer(get_config(tmp_path), Fit()).train()
