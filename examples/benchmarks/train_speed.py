@@ -5,7 +5,10 @@ Experts on the embedded model. Both sides run the same forward, backward and opt
 bare loop takes batches that lie in memory, `a2 train` makes its own (synthesis, masks drawn anew, crops), checks for
 NaN, averages weights, writes its log. Rounds of both take turns in one process; the ratio is that of the medians.
 
-    python examples/benchmarks/train_speed.py [--rounds N] [--steps N] [--json]
+One compute thread by default, which leaves the loader process a core of its own, as it has where a GPU computes; with
+`--threads` as many as there are cores the two share them.
+
+    python examples/benchmarks/train_speed.py [--threads N] [--rounds N] [--steps N] [--json]
 """
 
 from __future__ import annotations
@@ -95,15 +98,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--threads", type=int, default=1, help="compute threads of both loops")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a round")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     result = measure(arguments.rounds, arguments.steps)
     if arguments.json:
         print(json.dumps(result, indent=2))
         return
-    print(f"bare loop  {result['bare_samples_per_s']:8.2f} samples/s   ({result['precision']})")
+    print(
+        f"bare loop  {result['bare_samples_per_s']:8.2f} samples/s   ({result['precision']}, {result['threads']} threads)"
+    )
     print(
         f"a2 train   {result['train_samples_per_s']:8.2f} samples/s   {result['ratio']:.1%} of the bare loop"
     )

@@ -182,13 +182,6 @@ def test_the_bytes_of_a_weight_are_known_beforehand(folder: Path, way: Quantize)
         assert get_quantized_bytes(shape, way) == size, name
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_encoders_can_be_let_go(folder: Path, way: Quantize) -> None:
-    """What a training run does with encoders once all is encoded."""
-    encoder = load(folder, way).components["text_encoder_2"].to("meta")
-    assert all(p.is_meta for p in encoder.parameters())
-
-
 def test_damaged_weights_are_refused_before_they_are_quantised(folder: Path, tmp_path: Path) -> None:
     model = shutil.copytree(folder, tmp_path / "model")
     path = next((model / "transformer").glob("*.safetensors"))
