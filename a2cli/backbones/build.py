@@ -149,7 +149,7 @@ def weigh_latents(vae: Any, latents: torch.Tensor, *, step: float = 0.5, floor: 
     moves = []
     for channel in range(latents.shape[1]):
         moved = latents.clone()
-        moved[:, channel] += step * torch.randn(moved[:, channel].shape, generator=generator)
+        moved[:, channel] += step * torch.randn(moved[:, channel].shape, generator=generator).to(moved)
         moves.append((vae.decode(moved).sample - plain).square().mean().sqrt())
     scales = torch.stack(moves)
     scales = scales.clamp_min(floor * float(scales.max()))

@@ -168,16 +168,17 @@ class FluxFillBackbone:
 
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: T5 states (B, T, J) and CLIP's pooled vector (B, Q)."""
-        ids = self._tokenize("tokenizer_2", prompts, self.max_text_tokens)
-        hidden = self.components["text_encoder_2"](ids)[0]
-        clip_ids = self._tokenize("tokenizer", prompts, self.components["tokenizer"].model_max_length)
-        return hidden, self.components["text_encoder"](clip_ids).pooler_output
+        hidden = self._read_text("_2", prompts, self.max_text_tokens)[0]
+        length = self.components["tokenizer"].model_max_length
+        return hidden, self._read_text("", prompts, length).pooler_output
 
-    def _tokenize(self, name: str, prompts: list[str], length: int) -> Tensor:
-        tokens = self.components[name](
+    def _read_text(self, which: str, prompts: list[str], length: int) -> Any:
+        """What the text encoder `which` ("" or "_2") says of prompts, wherever it is: a base may lie elsewhere."""
+        tokens = self.components[f"tokenizer{which}"](
             prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         )
-        return tokens.input_ids.to(self.device)
+        encoder = self.components[f"text_encoder{which}"]
+        return encoder(tokens.input_ids.to(next(encoder.parameters()).device))
 
     def encode_reference(self, reference: Tensor) -> Tensor:
         """Encode the reference with SigLIP and Redux's embedder: (B, 3, h, w) in [-1, 1] -> (B, S, J)."""
@@ -207,9 +208,7 @@ class NanoBackbone(FluxFillBackbone):
 
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: T5 states over bytes (B, T, J), their mean as pooled vector."""
-        hidden = self.components["text_encoder_2"](
-            self._tokenize("tokenizer_2", prompts, self.max_text_tokens)
-        )[0]
+        hidden = self._read_text("_2", prompts, self.max_text_tokens)[0]
         return hidden, hidden.mean(1)
 
 

@@ -176,6 +176,9 @@ class TwoPass:
         cache: ContextCache,
         keys: Tensor | None = None,
     ) -> Tensor:
+        hidden = hidden.to(
+            self.transformer.dtype
+        )  # latents are wider than a bf16 base; autocast sees to itself
         batch = hidden.shape[0]
         timestep = torch.as_tensor(sigma, dtype=torch.float32, device=hidden.device).expand(batch)
         guided = getattr(self.transformer.config, "guidance_embeds", False)

@@ -75,8 +75,9 @@ class TwoPassProcessor:
         if cache is not None and self.state.current == "context":
             cache.store(self.name, key, value)
         elif cache is not None:
-            key = torch.cat([cache.keys[self.name], key], dim=1)  # (B, L + M, heads, head_dim)
-            value = torch.cat([cache.values[self.name], value], dim=1)
+            kept_key, kept_value = (_Kept.apply(kept[self.name]) for kept in (cache.keys, cache.values))
+            key = torch.cat([kept_key, key], dim=1)  # (B, L + M, heads, head_dim)
+            value = torch.cat([kept_value, value], dim=1)
         if self.state.key_mask is not None:
             attention_mask = self.state.key_mask[:, None, None, :]
 
@@ -95,6 +96,18 @@ class TwoPassProcessor:
             [encoder_hidden_states.shape[1], attended.shape[1] - encoder_hidden_states.shape[1]], dim=1
         )
         return attn.to_out[1](attn.to_out[0](image)), attn.to_add_out(text)
+
+
+class _Kept(torch.autograd.Function):
+    """The identity; its gradient gets memory of its own instead of a view that holds all L + M tokens' alive."""
+
+    @staticmethod
+    def forward(ctx: Any, kept: Tensor) -> Tensor:
+        return kept.view_as(kept)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.clone()
 
 
 def _project(attn: Any, image: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -101,9 +101,11 @@ def get_start(prepared: Prepared) -> np.ndarray:
     )
 
 
-def to_pixels(pictures: np.ndarray) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_pixels(pictures: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1], on the device of a tensor."""
+    if isinstance(pictures, np.ndarray):
+        pictures = torch.from_numpy(np.ascontiguousarray(pictures))
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_picture(pixels: torch.Tensor) -> np.ndarray:

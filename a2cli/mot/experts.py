@@ -113,6 +113,10 @@ class MotLinear(nn.Module):
         if self._base_weight is not None:
             raise BackboneError("experts are already merged", hint="unmerge first")
         weight = self.base_layer.weight
+        if type(weight) is not nn.Parameter or not weight.is_floating_point():
+            raise BackboneError(
+                "experts cannot be merged into a base of fewer bits", hint="load it unquantised"
+            )
         self._base_weight = weight.detach().clone()
         weight.copy_(weight.float() + self.get_delta(gates))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,20 @@ class Encodings:
         encoders = {n: c for n, c in backbone.components.items() if isinstance(c, torch.nn.Module)}
         encoders.pop("transformer")
         folder = Path(data.cache_dir or Path(self.config.output_dir) / "cache")
-        cache = backbone.memo = EncodingCache(folder, encoders, self.kinds)
+        vae = backbone.vae.config
+        settings = {
+            "autocast": processes.autocast,
+            "quantize": self.config.model.quantize,
+            "tokens": backbone.max_text_tokens,
+            "scales": [vae.scaling_factor, vae.shift_factor],
+        }
+        cache = backbone.memo = EncodingCache(folder, encoders, self.kinds, json.dumps(settings))
         cache.device = processes.device
         numbers = range(processes.rank, source.count, processes.count)
-        with torch.no_grad(), torch.autocast(processes.device.type, torch.bfloat16, enabled=processes.half):
+        with (
+            torch.no_grad(),
+            torch.autocast(processes.device.type, torch.bfloat16, enabled=processes.autocast),
+        ):
             for inputs in self._load(source, numbers):
                 self._encode(inputs, processes.device, target=True)
             for pair in extra:
@@ -103,7 +114,8 @@ class Encodings:
 
     def _encode(self, inputs: dict[str, Any], device: torch.device, *, target: bool) -> None:
         backbone = self.backbone
-        backbone.recall("text", inputs["prompts"], backbone.encode_text)
+        if "text" in self.kinds:
+            backbone.recall("text", inputs["prompts"], backbone.encode_text)
         if "reference" not in self.kinds:
             return
         reference, source = (to_pixels(inputs[k][None]).to(device) for k in ("reference", "source"))

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from a2cli.errors import CheckpointError
+from a2cli.errors import CheckpointError, ConfigError
 from a2cli.files import replace_folder
 from a2cli.training.processes import get_whole, shard_like
 
@@ -70,19 +70,64 @@ def list_checkpoints(run: Path) -> list[Path]:
 def prune_checkpoints(run: Path, *, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints of a run folder."""
     for folder in list_checkpoints(run)[:-keep]:
-        gone = folder.with_name(f".{folder.name}.old.tmp")  # renamed first: never seen half deleted
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        _remove_checkpoint(folder)
+
+
+def discard_newer(run: Path, step: int) -> None:
+    """Remove the checkpoints of steps after `step`: a run that goes on from there makes its own."""
+    for folder in list_checkpoints(run):
+        if int(folder.name[5:]) > step:
+            _remove_checkpoint(folder)
+
+
+def _remove_checkpoint(folder: Path) -> None:
+    gone = folder.with_name(f".{folder.name}.old.tmp")  # renamed first: never seen half deleted
+    shutil.rmtree(gone, ignore_errors=True)  # what a killed run left
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def check_output(run: Path, resume: str | None) -> Path | None:
+    """Say which checkpoint a run in this folder begins from, None for none.
+
+    Raises `ConfigError` for a folder that cannot be one or holds another run, `CheckpointError` for a checkpoint
+    that is not there or lies outside a run folder that has its own.
+    """
+    existing = next(p for p in (run.absolute(), *run.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"{run}: cannot be made: {existing} is no folder", hint="choose another output_dir")
+    latest = find_latest(run)
+    if resume is None:
+        if latest:
+            raise ConfigError(
+                f"{run}: holds the checkpoints of a run",
+                hint="--resume auto goes on with it; output_dir=FOLDER starts another",
+            )
+        return None
+    if resume == "auto":
+        return latest
+    folder = Path(resume)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such checkpoint", hint="a folder step-N, or auto")
+    if latest and folder.resolve().parent != latest.resolve().parent:
+        raise CheckpointError(
+            f"{folder}: {run} has checkpoints of its own", hint="output_dir=FOLDER starts another"
+        )
+    return folder
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, torch.Tensor]:
     """List an optimizer's state tensors under stable names, `prefix.PARAMETER.KEY`, shards gathered."""
-    state = optimizer.state_dict()["state"]
+    # Not by state_dict(): bitsandbytes wraps its 8-bit entries there in a dictionary of their own.
     return {
-        f"{prefix}.{index}.{key}": get_whole(value) if torch.is_tensor(value) else torch.tensor(value)
-        for index, entries in state.items()
-        for key, value in entries.items()
+        f"{prefix}.{index}.{key}": get_whole(value).cpu() if torch.is_tensor(value) else torch.tensor(value)
+        for index, parameter in enumerate(_list_parameters(optimizer))
+        for key, value in optimizer.state.get(parameter, {}).items()
     }
+
+
+def _list_parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def restore_optimizer(
@@ -92,8 +137,8 @@ def restore_optimizer(
 
     Raises `CheckpointError` naming a tensor that fits no parameter, or when there is none at all.
     """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = _list_parameters(optimizer)
+    state: dict[int, dict[str, Any]] = {}
     for name, value in tensors.items():
         if name.startswith(prefix + "."):
             index, _, key = name[len(prefix) + 1 :].partition(".")
@@ -104,8 +149,14 @@ def restore_optimizer(
                 raise CheckpointError(
                     f"tensor {name} has shape {tuple(value.shape)}, not {tuple(parameter.shape)}"
                 )
-            whole = value.shape == parameter.shape
-            state.setdefault(int(index), {})[key] = shard_like(value, parameter) if whole else value
+            state.setdefault(int(index), {})[key] = _restore_entry(value, parameter)
     if not state:
         raise CheckpointError(f"tensors {prefix}.* are missing", hint="was it made with another optimizer?")
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for number, entries in state.items():
+        optimizer.state[parameters[number]] = entries
+
+
+def _restore_entry(value: torch.Tensor, parameter: torch.Tensor) -> Any:
+    if value.ndim == 0:  # a count of steps: a tensor on the CPU (torch), or a number (bitsandbytes)
+        return value if value.is_floating_point() else int(value)
+    return shard_like(value, parameter) if value.shape == parameter.shape else value.to(parameter.device)

@@ -75,8 +75,10 @@ class DataConfig(SourceConfig):
     synthesised samples under rough and box masks whose target shows the subject as it is placed there (see
     `a2cli.data.synth.repose`). `buckets` gives the crops of a micro-batch the aspect of its first mask, within the
     sizes of about resolution^2 px (see `a2cli.data.order.get_buckets`); pairs on disk are ordered so that the others'
-    masks are alike. `cache_latents` keeps the reference's latents and embedding on disk and
-    `cache_text_embeddings` those of the prompts, in `cache_dir` (default: `cache` in the run folder).
+    masks are alike. `cache_latents` keeps the latents of reference and target and
+    the reference's embedding on disk, for which each record gets one crop (the mean of `context`, wide enough for its
+    roughest mask) instead of one that follows the mask; `cache_text_embeddings` those of the prompts, in `cache_dir`
+    (default: `cache` in the run folder).
     """
 
     resolution: int = 128

@@ -24,12 +24,15 @@ class EncodingCache:
     """A folder of encodings, one file each, below the digest of the encoders that made them.
 
     The name of a file is the digest of its input, so a picture or prompt that changes is encoded anew, and
-    encodings of other weights lie in another folder and are never read. `kinds` are remembered, others computed.
+    encodings of other weights lie in another folder and are never read; so do those of other `settings` (all that
+    changes what the same weights say: precision, lengths, scales). `kinds` are remembered, others computed.
     """
 
-    def __init__(self, folder: Path, encoders: dict[str, nn.Module], kinds: Iterable[str]) -> None:
+    def __init__(
+        self, folder: Path, encoders: dict[str, nn.Module], kinds: Iterable[str], settings: str = ""
+    ) -> None:
         self.kinds = frozenset(kinds)
-        self.folder = folder / get_encoder_digest(encoders)
+        self.folder = folder / get_encoder_digest(encoders, settings)
         self.hits = self.misses = 0
         self.device = torch.device("cpu")  # where what is remembered is put
         self.closed = frozenset[str]()
@@ -105,16 +108,24 @@ def get_key(kind: str, row: str | Tensor) -> str:
     return digest.hexdigest()[:40]
 
 
-def get_encoder_digest(encoders: dict[str, nn.Module]) -> str:
-    """A digest of encoders by their tensors' names, shapes, types and some of their values, hex.
+def get_encoder_digest(encoders: dict[str, nn.Module], settings: str = "") -> str:
+    """A digest of encoders by their tensors' names, shapes, types and some of their values, and of `settings`, hex.
 
     Two trainings of one architecture differ in nearly every value, so a sample of each tensor tells them apart.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(settings.encode())
     for part, module in sorted(encoders.items()):
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{part}.{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            flat = tensor.detach().flatten()
-            sample = flat[:: max(1, flat.numel() // _SAMPLED)].cpu().contiguous()
-            digest.update(sample.view(torch.uint8).numpy().data)
+        for name, whole in sorted(module.state_dict().items()):
+            for tensor in _get_plain(whole):
+                digest.update(f"{part}.{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+                flat = tensor.detach().flatten()
+                sample = flat[:: max(1, flat.numel() // _SAMPLED)].cpu().contiguous()
+                digest.update(sample.view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def _get_plain(tensor: Tensor) -> list[Tensor]:
+    """The plain tensors a tensor of fewer bits is made of; a plain one itself."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return [tensor]
+    return [part for name in tensor.__tensor_flatten__()[0] for part in _get_plain(getattr(tensor, name))]

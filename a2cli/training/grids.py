@@ -77,6 +77,8 @@ class SampleGrids:
                 rows.append(SheetRow(pair.category, cells))
         finally:
             pipeline.two_pass.remove()
+            if self.experts is not None:
+                self.experts.clear_routing()  # and the copies of active experts, made for sampling alone
         if folder is not None:
             make_folder(folder / FOLDER)
             save_sheet(folder / FOLDER / f"step-{step}.png", rows, cell=160, title=f"step {step}")

@@ -47,8 +47,6 @@ def build_optimizers(
 
 
 def _get_adamw8bit() -> Callable[..., torch.optim.Optimizer]:
-    if not torch.cuda.is_available():
-        raise ConfigError("optimizer.name: adamw8bit needs a CUDA device", hint="use adamw")
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:

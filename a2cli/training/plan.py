@@ -10,16 +10,16 @@ from typing import Any
 from a2cli.backbones.flux import NANO_FOLDER, FluxFillBackbone, NanoBackbone
 from a2cli.backbones.registry import check_backbone_name
 from a2cli.config.load import dump_yaml, load_config, to_dict
-from a2cli.data.source import SourceReport, check_source, open_source
-from a2cli.errors import BackboneError, CheckpointError, ConfigError
+from a2cli.data.source import SourceConfig, SourceReport, check_source, open_source
+from a2cli.errors import BackboneError
 from a2cli.lora.config import LoraConfig
 from a2cli.mot.config import MotConfig
 from a2cli.training.budget import FLUX_FILL, Architecture, Budget, RunShape, get_budget, load_architecture
-from a2cli.training.checkpoint import find_latest, load_checkpoint
+from a2cli.training.checkpoint import check_output, load_checkpoint
 from a2cli.training.config import TrainConfig
 from a2cli.training.log import choose_trackers
-from a2cli.training.run import build_objective
-from a2cli.training.trainer import uses_half
+from a2cli.training.run import build_objective, check_launch
+from a2cli.training.trainer import uses_float_base, uses_half
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,19 @@ class Plan:
 
 
 def plan_run(config_path: str, overrides: Sequence[str] = (), *, resume: str | None = None) -> Plan:
-    """Check what a run needs and stop: nothing is trained or written, no base is loaded.
+    """Check what a run needs and stop: nothing is trained or written, no frozen base is loaded.
 
     Opens a few samples, the headers of the weights, the checkpoint to resume from. Raises `A2Error` with the first
     thing that would stop the run.
     """
     config = load_config(TrainConfig, config_path, overrides)
-    start = _check_output(config, resume)
+    checkpoint = check_output(Path(config.output_dir), resume)
+    start = load_checkpoint(checkpoint)[1]["step"] if checkpoint else 0
+    check_launch(config)
     choose_trackers(config.trackers)
     source = check_source(open_source(config.data, seed=config.seed))
+    if config.sample.path is not None:
+        check_source(open_source(SourceConfig(path=config.sample.path, split=config.sample.split), seed=0))
     half = uses_half(config)
     budget = get_run_budget(config, half=half)
     parameters = budget.adapter // 4 if budget else _count_parameters(config)
@@ -97,7 +101,7 @@ def get_run_budget(config: TrainConfig, *, half: bool) -> Budget | None:
         quantize=config.model.quantize,
         optimizer=config.optimizer.name,
         ema=bool(config.optimizer.ema),
-        autocast=half,
+        autocast=half and uses_float_base(config),
         gradient_checkpointing=config.gradient_checkpointing,
         gradient_accumulation=config.gradient_accumulation,
         cached_text=config.data.cache_text_embeddings,
@@ -128,23 +132,3 @@ def _count_parameters(config: TrainConfig) -> int | None:
         check_backbone_name(config.model.backbone)
         return None
     return sum(parameter.numel() for _, parameter in build_objective(config).named_parameters())
-
-
-def _check_output(config: TrainConfig, resume: str | None) -> int:
-    run = Path(config.output_dir)
-    existing = next(p for p in (run, *run.absolute().parents) if p.exists())
-    if not existing.is_dir():
-        raise ConfigError(f"{run}: {existing} is no folder", hint="choose another output_dir")
-    folder = find_latest(run)
-    if resume is None:
-        if folder:
-            raise ConfigError(
-                f"{run}: holds the checkpoints of a run",
-                hint="--resume auto goes on with it; output_dir=FOLDER starts another",
-            )
-        return 0
-    if resume != "auto":
-        folder = Path(resume)
-        if not folder.is_dir():
-            raise CheckpointError(f"{folder}: no such checkpoint")
-    return load_checkpoint(folder)[1]["step"] if folder else 0

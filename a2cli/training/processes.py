@@ -19,18 +19,20 @@ from a2cli.errors import ConfigError
 class Whole(nn.Module):
     """What is wrapped or sharded as one; every use of the modules runs inside its forward."""
 
-    def __init__(self, modules: nn.ModuleDict) -> None:
+    def __init__(self, modules: nn.ModuleDict, device: str, *, autocast: bool) -> None:
         super().__init__()
-        self.parts = modules
+        self.parts, self.device, self.autocast = modules, device, autocast
 
     def forward(self, function: Callable[..., Any], *args: Any) -> Any:
-        return function(*args)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
+            return function(*args)
 
 
 class Processes:
     """This process among those of the run: its number, its device, and what all do together.
 
-    half: bf16 autocast inside the wrapped forward. gradient_accumulation: micro-batches an optimizer step.
+    autocast: bf16 inside the wrapped forward (our own, the same for every kind of run). gradient_accumulation:
+    micro-batches an optimizer step.
     trackers: names accelerate knows; their files go to `folder`. idle: some trained parameters get no gradient.
     """
 
@@ -38,7 +40,7 @@ class Processes:
         self,
         *,
         cpu: bool,
-        half: bool,
+        autocast: bool,
         gradient_accumulation: int,
         idle: bool,
         trackers: Sequence[str] = (),
@@ -46,16 +48,18 @@ class Processes:
     ) -> None:
         from accelerate import Accelerator, DistributedDataParallelKwargs
         from accelerate.state import AcceleratorState
-        from accelerate.utils import DistributedType
+        from accelerate.utils import DistributedType, ProjectConfiguration
 
         AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
-        self.half = half
+        self.autocast = autocast
         self.accelerator = Accelerator(
             cpu=cpu or not torch.cuda.is_available(),
-            mixed_precision="bf16" if half else "no",
+            mixed_precision="no",
             gradient_accumulation_steps=gradient_accumulation,
             log_with=list(trackers) or None,
-            project_dir=folder,
+            project_config=ProjectConfiguration(
+                project_dir=folder, logging_dir=None if folder is None else f"{folder}/tensorboard"
+            ),
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=idle)],
         )
         kind = self.accelerator.distributed_type
@@ -63,8 +67,11 @@ class Processes:
         # accelerate shards on GPUs alone; on CPUs torch's own function does, so that the path can be tested.
         self._sharded_here = asked and kind == DistributedType.MULTI_CPU
         self.sharded = self._sharded_here or kind == DistributedType.FSDP
-        self.deepspeed = kind == DistributedType.DEEPSPEED
         self.accumulation = gradient_accumulation
+        if kind == DistributedType.DEEPSPEED:
+            raise ConfigError(
+                "DeepSpeed is not supported", hint="configs/accelerate/fsdp2.yaml spreads the base"
+            )
         if kind == DistributedType.FSDP and not self.accelerator.is_fsdp2:
             raise ConfigError(
                 "FSDP version 1 is not supported", hint="fsdp_version: 2 in accelerate's config"
@@ -91,7 +98,7 @@ class Processes:
         self, modules: nn.ModuleDict, optimizers: Sequence[torch.optim.Optimizer], blocks: Sequence[nn.Module]
     ) -> tuple[nn.Module, list[Any]]:
         """Prepare modules and optimizers for the kind of run; `blocks` are the units of sharding on CPUs."""
-        whole = Whole(modules)
+        whole = Whole(modules, self.device.type, autocast=self.autocast)
         if not self._sharded_here:
             wrapped, *prepared = self.accelerator.prepare(whole, *optimizers)
             return wrapped, prepared
@@ -107,8 +114,6 @@ class Processes:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["params"] = [after[before[id(p)]] for p in group["params"]]
-        if self.accelerator.mixed_precision == "bf16":
-            whole.forward = torch.autocast("cpu", torch.bfloat16)(whole.forward)  # type: ignore[method-assign]
         return whole, [self.accelerator.prepare(optimizer) for optimizer in optimizers]
 
     @contextmanager

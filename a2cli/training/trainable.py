@@ -128,4 +128,4 @@ def get_recipe(config: TrainConfig) -> dict[str, Any]:
 
 
 def _gather(named: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
-    return {name: get_whole(parameter.detach()) for name, parameter in named.items()}
+    return {name: get_whole(parameter.detach()).cpu() for name, parameter in named.items()}

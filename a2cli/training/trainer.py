@@ -21,6 +21,7 @@ from a2cli.config.load import dump_yaml
 from a2cli.errors import A2Error, CheckpointError, ConfigError
 from a2cli.files import lock_folder, make_folder, write_bytes
 from a2cli.training.checkpoint import (
+    discard_newer,
     find_latest,
     flatten_optimizer,
     load_checkpoint,
@@ -95,13 +96,12 @@ class Trainer:
         self.objective, self.run, self.step = objective, Path(config.output_dir), 0
         self.processes = Processes(
             cpu=config.device == "cpu",
-            half=half,
+            autocast=half and uses_float_base(config),
             gradient_accumulation=config.gradient_accumulation,
             idle=config.model.train in ("vae", "base"),
             trackers=choose_trackers(config.trackers),
             folder=config.output_dir,
         )
-        _check_processes(self.processes, config)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -162,20 +162,21 @@ class Trainer:
                 f"{self.run}: holds the checkpoints of a run",
                 hint="--resume auto goes on with it; output_dir=FOLDER starts another",
             )
-        if self.processes.main:
-            make_folder(self.run, error=ConfigError)
-            write_bytes(dump_yaml(self.config).encode(), self.run / "config.yaml", error=ConfigError)
-        self.processes.wait()
-        if self.step >= self.config.steps:  # stopped between the last checkpoint and its result
-            self._save_result()
-            return
         main = self.processes.main
         with ExitStack() as stack:
             if main:
+                make_folder(self.run, error=ConfigError)
                 stack.enter_context(lock_folder(self.run))
-            log = stack.enter_context(closing(MetricsLog(self.run, self.step))) if main else None
-            self.processes.accelerator.init_trackers("tensorboard")
+                discard_newer(self.run, self.step)
+                write_bytes(dump_yaml(self.config).encode(), self.run / "config.yaml", error=ConfigError)
+            self.processes.wait()
             stack.callback(self.processes.accelerator.end_training)
+            if self.step >= self.config.steps:  # stopped between the last checkpoint and its result
+                self._save_result()
+                self.processes.wait()
+                return
+            log = stack.enter_context(closing(MetricsLog(self.run, self.step))) if main else None
+            self.processes.accelerator.init_trackers("a2")
             stop = stack.enter_context(StopRequest())
             self.wrapped.train()
             self._loop(stop, log, progress)
@@ -271,7 +272,7 @@ class Trainer:
         for what, value in (("loss", loss), ("gradient", norm)):
             if not torch.isfinite(torch.tensor(value)):
                 raise A2Error(
-                    f"the {what} is {value} at step {self.step}",
+                    f"the {what} is {value} at step {self.step + 1}",
                     hint="lower optimizer.lr; nothing was saved since",
                 )
         for optimizer in self.optimizers:
@@ -304,9 +305,10 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint, keep the newest few, and refresh the result folder with the averaged weights."""
-        tensors: dict[str, torch.Tensor] = {f"model.{name}": get_whole(p.detach()) for name, p in self.named}
+        # On the CPU one by one: gathered shards of everything at once would not fit where one of them does.
+        tensors = {f"model.{name}": get_whole(p.detach()).cpu() for name, p in self.named}
         if self.ema:
-            tensors |= {f"ema.{name}": get_whole(value) for name, value in self.ema.shadow.items()}
+            tensors |= {f"ema.{name}": get_whole(value).cpu() for name, value in self.ema.shadow.items()}
         for i, optimizer in enumerate(self.optimizers):
             tensors |= flatten_optimizer(optimizer.optimizer, f"optimizer{i}")
         if self.processes.main:
@@ -327,15 +329,13 @@ class Trainer:
         return self.ema.applied() if self.ema else nullcontext()
 
 
-def _check_processes(processes: Processes, config: TrainConfig) -> None:
-    if processes.sharded and config.model.train in ("vae", "base"):
-        raise ConfigError("FSDP is for adapters on a frozen base", hint="train this model with DDP")
-    if (processes.sharded or processes.deepspeed) and config.optimizer.name == "muon":
-        raise ConfigError("muon needs whole matrices in each process", hint="optimizer.name: adamw")
-
-
 def uses_half(config: TrainConfig) -> bool:
     """Whether a run computes in bf16: as it says, or where the device multiplies bfloat16 itself."""
     if config.precision != "auto":
         return config.precision == "bf16"
     return (config.device == "auto" and torch.cuda.is_available()) or has_bfloat16()
+
+
+def uses_float_base(config: TrainConfig) -> bool:
+    """Whether the base is float32 and needs autocast to compute in bf16; one that is loaded frozen is bf16 itself."""
+    return config.model.backbone == "nano" and config.model.quantize is None

@@ -109,7 +109,8 @@ def main() -> None:
         print(json.dumps(result, indent=2))
         return
     print(
-        f"bare loop  {result['bare_samples_per_s']:8.2f} samples/s   ({result['precision']}, {result['threads']} threads)"
+        f"bare loop  {result['bare_samples_per_s']:8.2f} samples/s   "
+        f"({result['precision']}, threads: {result['threads']})"
     )
     print(
         f"a2 train   {result['train_samples_per_s']:8.2f} samples/s   {result['ratio']:.1%} of the bare loop"

@@ -185,7 +185,7 @@ def test_targets_are_cached_in_their_own_bucket_and_encoded_anew_in_another(
         objective = open_objective(
             "lora", folder, batch_size=3, cache_latents=True, cache_dir=str(tmp_path / "cache")
         )
-        objective.place(Processes(cpu=True, half=False, gradient_accumulation=1, idle=False))
+        objective.place(Processes(cpu=True, autocast=False, gradient_accumulation=1, idle=False))
         return objective
 
     def count(objective: EditObjective) -> int:

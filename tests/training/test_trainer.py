@@ -127,7 +127,7 @@ def test_precision_is_resolved_and_recorded(
     monkeypatch.setattr("a2cli.training.trainer.has_bfloat16", lambda: fast)
     trainer = Trainer(get_config(tmp_path, precision=asked, steps=1), Fit())
     trainer.train()
-    assert trainer.processes.half == (used == "bf16")
+    assert trainer.processes.autocast == (used == "bf16")
     assert f"precision: {used}\n" in (tmp_path / "config.yaml").read_text()
 
 
@@ -234,7 +234,7 @@ def test_the_result_holds_the_average_and_the_run_goes_on_with_the_weights(tmp_p
 
 @pytest.mark.parametrize(
     ("fit", "message"),
-    [(Fit(break_at=3), "the loss is nan at step 3"), (Fit(infinite_at=3), "the gradient is")],
+    [(Fit(break_at=3), "the loss is nan at step 4"), (Fit(infinite_at=3), "the gradient is")],
 )
 def test_nan_stops_before_anything_is_saved(tmp_path: Path, fit: Fit, message: str) -> None:
     trainer = Trainer(get_config(tmp_path), fit)

@@ -141,7 +141,7 @@ class EditObjective:
             context.repeat(draws),
         )
         weight = batch["weight"].to(clean).repeat_interleave(draws, 0)[..., None]
-        loss = flow_matching_loss(velocity.float(), velocity_target(clean, noise), weight, total)
+        loss = flow_matching_loss(velocity.float(), velocity_target(clean, noise), weight, total, check=False)
         figures["masked_share"] = (batch["weight"] > 0).float().mean().item()
         figures["iou"] = sum(batch["iou"]) / len(batch["iou"])
         return loss + extra, figures
@@ -149,11 +149,11 @@ class EditObjective:
     def _encode(self, batch: dict[str, Any]) -> tuple[Condition, torch.Tensor, torch.Tensor | None]:
         """The condition, the target's clean tokens, and those the flow starts from where it starts from any."""
         pictures = {
-            key: to_pixels(batch[key].numpy()).to(self.device)
+            key: to_pixels(batch[key].to(self.device, non_blocking=True))
             for key in ("source", "masked", "reference", "start")
             if key in batch
         }
-        mask = batch["mask"][:, None].float().to(self.device)
+        mask = batch["mask"].to(self.device, non_blocking=True)[:, None].float()
         condition = self.backbone.build_condition(
             pictures["masked"], mask, pictures["reference"], batch["prompt"]
         )
@@ -207,6 +207,7 @@ class EditObjective:
                 )
                 for tokens in self.tap.features.values()
             ]
+            self.tap.features = {}  # the graph keeps what it needs
             term = torch.stack(terms).mean()
             figures["contrastive"] = term.item()
             extra = extra + self.config.loss.contrastive * term

@@ -165,6 +165,11 @@ class VaeObjective:
 
 
 def _check(config: TrainConfig) -> None:
+    data = config.data
+    if data.streaming or data.buckets or data.cache_latents or data.cache_text_embeddings:
+        raise ConfigError(
+            "model.train: vae takes windows of pictures", hint="no data.streaming, buckets or cache_* with it"
+        )
     check_architecture(config.model)
     if not config.model.path and VAE_FOLDER not in config.model.architecture:
         raise ConfigError("model.architecture.vae is missing", hint="describe it, or name model.path")
