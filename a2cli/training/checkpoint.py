@@ -30,9 +30,20 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Ma
     Raises `CheckpointError` when the disk refuses.
     """
     with replace_folder(folder) as beside:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside / _TENSORS)
+        save_file(_part({k: v.detach().cpu().contiguous() for k, v in tensors.items()}), beside / _TENSORS)
         (beside / _STATE).write_text(json.dumps(dict(state), indent=1), encoding="utf-8")
     return folder
+
+
+def _part(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Give each tensor memory of its own, which the format asks for: 8-bit optimizers share their tables."""
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        if place in seen:
+            tensors[name] = tensor.clone()
+        seen.add(place)
+    return tensors
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

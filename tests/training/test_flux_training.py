@@ -152,6 +152,25 @@ def test_experts_train_on_a_quantised_base(way: str, base: Path, data: Path, tmp
     assert len(rows) == 4 and all(row["grad_norm"] > 0 for row in rows)
 
 
+def test_8_bit_adam_resumes_to_the_bit(base: Path, data: Path, tmp_path: Path) -> None:
+    mapping = get_mapping(MOT, base, data, tmp_path / "straight")
+    mapping |= {"adapter": {"num_experts": 3, "rank": 24}, "optimizer": {"name": "adamw8bit", "lr": 0.01}}
+    straight = load_checkpoint(train(tmp_path, mapping) / "checkpoints" / "step-4")[0]
+    assert any(tensor.dtype == torch.uint8 for tensor in straight.values())  # states of 4096 numbers and more
+
+    def stop(step: int, total: int, row: dict[str, Any]) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    config = str(write_config(tmp_path, {**mapping, "output_dir": str(tmp_path / "parts")}))
+    with pytest.raises(KeyboardInterrupt):
+        run_train(config, progress=stop)
+    run_train(config, resume="auto")
+    resumed = load_checkpoint(tmp_path / "parts" / "checkpoints" / "step-4")[0]
+    assert straight.keys() == resumed.keys()
+    assert [name for name in straight if not torch.equal(straight[name], resumed[name])] == []
+
+
 def test_the_terms_of_the_loss_are_logged_and_count(base: Path, data: Path, tmp_path: Path) -> None:
     mapping = get_mapping(MOT, base, data, tmp_path / "plain")
     plain = read_rows(train(tmp_path, mapping))
