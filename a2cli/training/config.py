@@ -60,8 +60,13 @@ class OptimizerConfig:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ConfigError(f"lr must be positive, not {self.lr}")
+        for name in ("lr", "max_grad_norm"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must lie in [0, 1), not {list(self.betas)}")
+        if self.warmup < 0 or self.weight_decay < 0 or not 0 <= self.final <= 1:
+            raise ConfigError("warmup and weight_decay must be 0 or more, final from 0 to 1")
         if not 0 <= self.ema < 1:
             raise ConfigError("ema must lie in [0, 1)")
 
@@ -126,6 +131,8 @@ class FlowConfig:
     def __post_init__(self) -> None:
         if self.noise_draws < 1:
             raise ConfigError(f"noise_draws must be 1 or more, not {self.noise_draws}")
+        if not self.std > 0 or (isinstance(self.shift, float) and not self.shift > 0):
+            raise ConfigError(f"std and shift must be positive, not {self.std} and {self.shift}")
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,8 @@ class SampleConfig:
     def __post_init__(self) -> None:
         if self.pairs < 1:
             raise ConfigError(f"pairs must be 1 or more, not {self.pairs}")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"steps must be 1 or more, not {self.steps}")
 
 
 @dataclass(frozen=True)

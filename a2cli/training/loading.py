@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+from a2cli.errors import A2Error
+
+_FAILED = "a2 error"  # key of what stands in for a batch that could not be made
 
 
 class BatchDataset(Dataset[dict[str, Any]]):
@@ -21,7 +26,12 @@ class BatchDataset(Dataset[dict[str, Any]]):
         return self.stop - self.start
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.make(self.start + index)
+        try:
+            return self.make(self.start + index)
+        except (
+            A2Error
+        ) as error:  # torch would wrap it into a traceback, and the run would wait for its loaders
+            return {_FAILED: (type(error), error.message, error.hint)}
 
 
 def iterate_batches(
@@ -42,13 +52,17 @@ def iterate_batches(
         worker_init_fn=_start_worker,
         pin_memory=pin,
     )
-    return iter(loader)
+    for batch in loader:
+        if _FAILED in batch:
+            kind, message, hint = batch[_FAILED]
+            raise kind(message, hint=hint)
+        yield batch
 
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    # Terminals and service managers tell the whole group: the run finishes its step first, and needs batches for
-    # that. A loader process ends when the run says so, or when it finds the run gone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Terminals and service managers tell a whole group to stop: the run finishes its step first, and needs batches
+    # for that. In a group of its own a loader process ends when the run says so, or finds the run gone.
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

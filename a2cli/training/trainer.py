@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from a2cli.config.load import dump_yaml
 from a2cli.errors import A2Error, CheckpointError, ConfigError
@@ -147,6 +146,11 @@ class Trainer:
             raise CheckpointError(f"{folder}: {error.message}", hint=error.hint) from error
         for name, value in wanted.items():
             put_whole(value, tensors[name])
+        if state["step"] > self.config.steps:
+            raise CheckpointError(
+                f"{folder}: has {state['step']} steps, this run asks for {self.config.steps}",
+                hint="raise steps",
+            )
         self.step = state["step"]
         return self.step
 
@@ -171,7 +175,7 @@ class Trainer:
                 write_bytes(dump_yaml(self.config).encode(), self.run / "config.yaml", error=ConfigError)
             self.processes.wait()
             stack.callback(self.processes.accelerator.end_training)
-            if self.step >= self.config.steps:  # stopped between the last checkpoint and its result
+            if self.step == self.config.steps:  # stopped between the last checkpoint and its result
                 self._save_result()
                 self.processes.wait()
                 return
@@ -292,13 +296,7 @@ class Trainer:
         torch.manual_seed(get_seed(config.seed, 17, samples[0]))  # for layers that draw, such as dropout
         # Gradients are averaged over processes and micro-batches; `total` counts them all.
         spread = total / (processes.count * config.gradient_accumulation)
-        # On CPUs the plain product beats the fused bf16 kernel at these lengths: 1.8x, forward and backward; in
-        # float32 it is the other way round.
-        plain = config.precision == "bf16" and processes.device.type == "cpu"
-        kernel = (
-            sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
-        )  # checkpointed blocks run again backward
-        with processes.accumulate(self.wrapped, number), kernel:
+        with processes.accumulate(self.wrapped, number):
             loss, figures = self.wrapped(self.objective.loss, batch, spread, seeds)
             processes.accelerator.backward(loss)
         return loss.item() / config.gradient_accumulation, figures

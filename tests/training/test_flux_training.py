@@ -17,7 +17,7 @@ from runs import read_rows, write_config
 
 from a2cli.backbones.flux import FluxFillBackbone
 from a2cli.engine.pipeline import EditPipeline
-from a2cli.errors import ConfigError
+from a2cli.errors import ConfigError, DataError
 from a2cli.mot import load_adapter
 from a2cli.training.checkpoint import load_checkpoint
 from a2cli.training.run import run_train
@@ -150,6 +150,17 @@ def test_experts_train_on_a_quantised_base(way: str, base: Path, data: Path, tmp
     mapping["model"]["quantize"] = way
     rows = read_rows(train(tmp_path, mapping))
     assert len(rows) == 4 and all(row["grad_norm"] > 0 for row in rows)
+
+
+def test_data_without_a_usable_record_ends_the_run_in_a_line(base: Path, tmp_path: Path) -> None:
+    """Also where a loader process finds out."""
+    data = write_imagefolder(tmp_path / "pairs", [make_pair(number) for number in range(3)])
+    for picture in data.glob("*.png"):
+        picture.write_bytes(b"x")
+    mapping = get_mapping(MOT, base, data, tmp_path / "run")
+    mapping["data"]["workers"] = 1
+    with pytest.raises(DataError, match="32 records in a row cannot be used"):
+        train(tmp_path, mapping)
 
 
 def test_8_bit_adam_resumes_to_the_bit(base: Path, data: Path, tmp_path: Path) -> None:
