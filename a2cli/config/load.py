@@ -144,7 +144,7 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: Iterable[str]) -> dic
         key, equals, text = item.partition("=")
         names = key.strip().split(".")
         if not equals or not all(names):
-            raise ConfigError(f"{item!r} is no override", hint="write key=value, as in train.steps=100")
+            raise ConfigError(f"{item!r} is no override", hint="write key=value, as in steps=100")
         level = result
         for depth, name in enumerate(names[:-1]):
             if level.get(name) is None:

@@ -120,6 +120,10 @@ def check_output(run: Path, resume: str | None) -> Path | None:
     folder = Path(resume)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such checkpoint", hint="a folder step-N, or auto")
+    if list_checkpoints(folder):
+        raise CheckpointError(
+            f"{folder}: a run, not a checkpoint of one", hint=f"output_dir={folder} --resume auto"
+        )
     if latest and folder.resolve().parent != latest.resolve().parent:
         raise CheckpointError(
             f"{folder}: {run} has checkpoints of its own", hint="output_dir=FOLDER starts another"

@@ -124,11 +124,13 @@ class Trainer:
         if folder is None:
             return 0
         tensors, state = load_checkpoint(folder)
-        for name, now in (("seed", self.config.seed), ("batch", self.batch)):
+        for name, now, hint in (
+            ("seed", self.config.seed, "keep the seed"),
+            ("batch", self.batch, "keep data.batch_size x gradient_accumulation x processes"),
+        ):
             if state.get(name, now) != now:
                 raise CheckpointError(
-                    f"{folder}: made with {name} {state[name]}, this run has {now}",
-                    hint="batch = data.batch_size x gradient_accumulation x processes; keep both",
+                    f"{folder}: made with {name} {state[name]}, this run has {now}", hint=hint
                 )
         wanted = {f"model.{name}": parameter.data for name, parameter in self.named}
         if self.ema:
