@@ -29,7 +29,10 @@ def write_bytes(data: bytes, path: str | Path, *, error: type[A2Error] = DataErr
     """
     path = Path(os.path.realpath(path))  # through a link, not over it
     if path.exists() and not path.is_file():
-        raise error(f"{show_name(str(path))}: not a regular file", hint="name a file, or - for a pipe")
+        raise error(
+            f"{show_name(str(path))}: cannot be written: not a regular file",
+            hint="name a file, or - for a pipe",
+        )
     beside = path.parent / f".a2-{secrets.token_hex(8)}.tmp"  # short: the name itself may be 255 bytes long
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

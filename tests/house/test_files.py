@@ -46,6 +46,17 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     assert path.read_bytes() == b"new"
 
 
+def test_a_link_is_written_through_and_a_pipe_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "there" / "o.png")
+    write_bytes(b"new", tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink() and (tmp_path / "there" / "o.png").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a regular file"):
+        write_bytes(b"x", tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_full_disk_and_kill_leave_the_old_file(tmp_path: Path) -> None:
     """A real limit on the file size stands in for the full disk; a real SIGKILL for the kill."""
     path = tmp_path / "o.bin"
