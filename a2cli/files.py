@@ -28,13 +28,10 @@ def write_bytes(data: bytes, path: str | Path, *, error: type[A2Error] = DataErr
     Raises `error` naming the path and the cause; no temporary stays.
     """
     path = Path(os.path.realpath(path))  # through a link, not over it
-    if path.exists() and not path.is_file():
-        raise error(
-            f"{show_name(str(path))}: cannot be written: not a regular file",
-            hint="name a file, or - for a pipe",
-        )
     beside = path.parent / f".a2-{secrets.token_hex(8)}.tmp"  # short: the name itself may be 255 bytes long
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("not a regular file")  # renaming would put a file in its place
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(handle, "wb") as file:
