@@ -27,9 +27,10 @@ def write_bytes(data: bytes, path: str | Path, *, error: type[A2Error] = DataErr
     Written beside the target, synced, renamed over it; the mode bits of a file that is replaced are kept.
     Raises `error` naming the path and the cause; no temporary stays.
     """
-    path = Path(os.path.realpath(path))  # through a link, not over it
-    beside = path.parent / f".a2-{secrets.token_hex(8)}.tmp"  # short: the name itself may be 255 bytes long
+    path = Path(path)
     try:
+        path = Path(os.path.realpath(path))  # through a link, not over it
+        beside = path.parent / f".a2-{secrets.token_hex(8)}.tmp"  # short: the name may be 255 bytes long
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")  # renaming would put a file in its place
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
