@@ -68,10 +68,6 @@ class Processes:
         self._sharded_here = asked and kind == DistributedType.MULTI_CPU
         self.sharded = self._sharded_here or kind == DistributedType.FSDP
         self.accumulation = gradient_accumulation
-        if kind == DistributedType.DEEPSPEED:
-            raise ConfigError(
-                "DeepSpeed is not supported", hint="configs/accelerate/fsdp2.yaml spreads the base"
-            )
         if kind == DistributedType.FSDP and not self.accelerator.is_fsdp2:
             raise ConfigError(
                 "FSDP version 1 is not supported", hint="fsdp_version: 2 in accelerate's config"
