@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,27 @@ from a2cli.files import make_folder, show_name, write_bytes
 from a2cli.images.photo import Photo
 from a2cli.images.write import build_photo, encode_png
 
+Row = dict[str, Any]
+TEXTS = ("id", "split", "category", "subcategory", "prompt", "provenance")
 GROUP = 16  # records a row group: a stream shuffles whole groups, a reader holds one in memory
 
 
 def write_parquet(folder: Path, pairs: Iterable[Pair], *, split: str, shard_size: int = 128) -> list[Path]:
-    """Write `SPLIT-00000.parquet`, ... of `shard_size` pairs each, and `SPLIT-00000.json` with their counts.
+    """Write pairs as `write_rows` does, pictures as PNG."""
+    return write_rows(folder, (build_row(pair, split) for pair in pairs), split=split, shard_size=shard_size)
 
-    Columns are those of the data set record, pictures PNG. A shard appears whole or not at all, in order, so what a
-    killed run leaves is a smaller data set; one shard is held in memory. Returns the shards. Raises `ConfigError`
-    for a folder that holds shards of this split, a split that is no word, no pairs, an id that comes twice and a
-    shard size below 1, `DataError` when one cannot be written.
+
+def write_rows(folder: Path, rows: Iterable[Row], *, split: str, shard_size: int = 128) -> list[Path]:
+    """Write `SPLIT-00000.parquet`, ... of `shard_size` rows each, and `SPLIT-00000.json` with their counts.
+
+    Rows hold texts and pictures as `build_row` makes them; the bytes of a picture are written as they are. A shard
+    appears whole or not at all, in order, so what a killed run leaves is a smaller data set; one shard is held in
+    memory. Returns the shards. Raises `ConfigError` for a folder that holds shards of this split, a split that is no
+    word, no rows, an id that comes twice and a shard size below 1, `DataError` when one cannot be written.
     """
     if shard_size < 1:
         raise ConfigError(f"shard_size must be 1 or more, not {shard_size}")
-    if not re.fullmatch(r"\w+", split):
-        raise ConfigError(f"{split!r} cannot name a split", hint="letters, digits and _")
+    check_split_name(split)
     if any(folder.glob(f"{split}-*.parquet")):
         raise ConfigError(
             f"{show_name(str(folder))}: already holds shards of {split!r}", hint="name another folder"
@@ -43,42 +49,62 @@ def write_parquet(folder: Path, pairs: Iterable[Pair], *, split: str, shard_size
     make_folder(folder)
     paths: list[Path] = []
     seen: set[str] = set()
-    for part in _batch(pairs, shard_size):
-        for pair in part:
-            if pair.id in seen:
-                raise ConfigError(f"the id {pair.id!r} stands twice", hint="records need ids of their own")
-            seen.add(pair.id)
-        path = folder / f"{split}-{len(paths):05d}.parquet"
-        with calling(str(path)):
-            data = _encode_shard(part, split)
-        write_bytes(data, path)
-        counts = {"split": split, "pairs": len(part), "categories": Counter(pair.category for pair in part)}
-        write_bytes((json.dumps(counts) + "\n").encode(), path.with_suffix(".json"))
-        paths.append(path)
+    for part in _batch(rows, shard_size):
+        for row in part:
+            if row["id"] in seen:
+                raise ConfigError(f"the id {row['id']!r} stands twice", hint="records need ids of their own")
+            seen.add(row["id"])
+        paths.append(write_shard(folder, len(paths), part, split))
     if not paths:
         raise ConfigError(f"{show_name(str(folder))}: there are no pairs to write")
     return paths
 
 
-def _batch(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
-    iterator = iter(pairs)
+def write_shard(
+    folder: Path, number: int, rows: list[Row], split: str, more: Mapping[str, Any] | None = None
+) -> Path:
+    """Write one shard, then its counts, `more` among them; a shard without the file of counts is not finished.
+
+    The bytes are a function of the rows alone. Raises `DataError` when it cannot be written.
+    """
+    path = folder / f"{split}-{number:05d}.parquet"
+    with calling(str(path)):
+        data = encode_rows([{**row, "split": split} for row in rows])
+    write_bytes(data, path)
+    categories = Counter(row["category"] for row in rows)
+    counts = {"split": split, "pairs": len(rows), "categories": categories, **(more or {})}
+    write_bytes((json.dumps(counts) + "\n").encode(), path.with_suffix(".json"))
+    return path
+
+
+def check_split_name(split: str) -> None:
+    """Raise `ConfigError` for a split that cannot be part of a file's name."""
+    if not re.fullmatch(r"\w+", split):
+        raise ConfigError(f"{split!r} cannot name a split", hint="letters, digits and _")
+
+
+def _batch(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    iterator = iter(rows)
     while part := list(islice(iterator, size)):
         yield part
 
 
-def _encode_shard(pairs: list[Pair], split: str) -> bytes:
+def encode_rows(rows: list[Row]) -> bytes:
+    """Rows of `build_row` as one parquet file, in groups of 16."""
     from datasets import Dataset, Features, Image, Value
 
-    texts = ("id", "split", "category", "subcategory", "prompt", "provenance")
-    features = Features({**{name: Value("string") for name in texts}, **{name: Image() for name in PICTURES}})
-    rows = Dataset.from_list([_build_row(pair, split) for pair in pairs], features=features)
+    features = Features({**{name: Value("string") for name in TEXTS}, **{name: Image() for name in PICTURES}})
+    table = Dataset.from_list(
+        [{name: row[name] for name in (*TEXTS, *PICTURES)} for row in rows], features=features
+    )
     file = io.BytesIO()
-    rows.to_parquet(file, batch_size=GROUP)
+    table.to_parquet(file, batch_size=GROUP)
     return file.getvalue()
 
 
-def _build_row(pair: Pair, split: str) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def build_row(pair: Pair, split: str) -> Row:
+    """A pair as columns: texts, and pictures as `datasets` stores them, `{"bytes": PNG, "path": None}`."""
+    row: Row = {
         "id": pair.id,
         "split": split,
         "category": pair.category,

@@ -18,7 +18,7 @@ import numpy as np
 from a2cli.config.load import load_yaml
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name, write_bytes
-from a2cli.training.plots import (
+from a2cli.pages.plots import (
     STYLE,
     Band,
     Series,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from a2cli.training.plots import (
+from a2cli.pages.plots import (
     COLOURS,
     FEWEST_SMOOTHED,
     INVERSE_FROM,

@@ -1,0 +1,193 @@
+"""Everything `a2 dataset build` can be told, as one frozen tree of dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from a2cli.building.records import Kind
+from a2cli.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """One place to read from, and what is known of all it holds.
+
+    `kind` is guessed from what lies there where it is not said. A clip of at most `clip_seconds` is an item;
+    `frames` of it are looked at, each with its neighbours `neighbour_seconds` before and after. Of a folder of views at
+    most `views` make an item. `count` is how many items a `generated` source makes.
+    """
+
+    path: str = ""
+    kind: Kind | None = None
+    category: str = ""
+    subcategory: str = ""
+    prompt: str = ""
+    source: str = ""
+    author: str = ""
+    licence: str = ""
+    permission: str = ""
+    frames: int = 12
+    clip_seconds: float = 10.0
+    neighbour_seconds: float = 0.1
+    views: int = 8
+    count: int = 0
+    max_side: int = 1536
+
+    def __post_init__(self) -> None:
+        if not self.path and self.kind != "generated":
+            raise ConfigError("a source needs a path")
+        if self.frames < 2 or self.views < 2:
+            raise ConfigError("frames and views must be 2 or more", hint="a pair needs two pictures")
+        if self.clip_seconds <= 0 or self.neighbour_seconds <= 0:
+            raise ConfigError("clip_seconds and neighbour_seconds must be above 0")
+        if self.max_side < 64:
+            raise ConfigError(f"max_side {self.max_side} is too small", hint="64 or more, in pixels")
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """How subjects are found.
+
+    `embedded`: given boxes and masks, what moves in a video, what stands out in a photo. `grounding-dino`: `model`,
+    a folder or hub id, asked for the item's subcategory or category; detections below the thresholds, in [0, 1], are
+    none.
+    """
+
+    method: Literal["embedded", "grounding-dino"] = "embedded"
+    model: str = "IDEA-Research/grounding-dino-base"
+    box_threshold: float = 0.3
+    text_threshold: float = 0.25
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """How a box becomes a mask: `embedded` (GrabCut, what moved as its seed), `sam` or `sam2` with `model`."""
+
+    method: Literal["embedded", "sam", "sam2"] = "embedded"
+    model: str = "facebook/sam-vit-base"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """Which views are too poor.
+
+    `side` px is the least length of the short side, `subject` the least and most share of the picture under the mask.
+    `sharpness` is the least sharpness (see `building/judge/quality.py`), `relative_sharpness` the least as a share of
+    the best view's; `clipped` the largest share of black and white pixels. `metric` names one of pyiqa's beside them,
+    with the least value it must have.
+    """
+
+    side: int = 128
+    subject: tuple[float, float] = (0.01, 0.85)
+    sharpness: float = 0.1
+    relative_sharpness: float = 0.5
+    clipped: float = 0.35
+    metric: str | None = None
+    metric_least: float = 0.0
+
+
+@dataclass(frozen=True)
+class PairConfig:
+    """Which two views: the most varied ones of one identity.
+
+    `identity` is the largest distance of the two subjects' embeddings, in [0, 1], that still counts as one subject;
+    `variation` the least difference that makes a pair. `embedding` is `embedded` or a transformers vision model
+    (folder or hub id).
+    """
+
+    embedding: str = "embedded"
+    identity: float = 0.35
+    variation: float = 0.05
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("identity", "variation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Names for what has none: a CLIP-like `model` over the taxonomy; None takes words of file and folder names."""
+
+    model: str | None = None
+    required: bool = True
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class DedupeConfig:
+    """Pairs whose pictures' perceptual hashes (64 bits) differ in at most `distance` bits are one; None keeps all."""
+
+    distance: int | None = 4
+
+
+@dataclass(frozen=True)
+class BalanceConfig:
+    """At most so many pairs a category and a subcategory, the best first; `fill` asks the generator for what lacks."""
+
+    per_category: int | None = None
+    per_subcategory: int | None = None
+    fill: int = 0
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """A generator behind an OpenAI-compatible images API, for items with fewer than two views.
+
+    `url` is the API's base ("https://api.openai.com/v1"), `key_variable` the environment variable with its key.
+    `budget` is the number of pictures that may be asked for in all; answers are kept in `cache` and never paid twice.
+    """
+
+    url: str
+    model: str = "gpt-image-1"
+    key_variable: str = "OPENAI_API_KEY"
+    budget: int = 100
+    size: str = "1024x1024"
+    retries: int = 4
+    timeout_s: float = 120.0
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """A whole build. `allow_licence` lists the licences that may be used; None allows every one.
+
+    `shard_size` is the number of inputs a part holds and of pairs a shard; an item gets `retries` more tries and
+    `timeout_s` seconds, then it is put aside. `limit` reads only the first so many inputs.
+    """
+
+    sources: tuple[InputConfig, ...]
+    split: str = "train"
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    pair: PairConfig = field(default_factory=PairConfig)
+    label: LabelConfig = field(default_factory=LabelConfig)
+    dedupe: DedupeConfig = field(default_factory=DedupeConfig)
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    generate: GenerateConfig | None = None
+    allow_licence: tuple[str, ...] | None = None
+    shard_size: int = 256
+    workers: int = 1
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    retries: int = 1
+    timeout_s: float = 300.0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ConfigError("there is nothing to read", hint="name a folder, a file or a manifest")
+        for name in ("shard_size", "workers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"limit must be 1 or more, not {self.limit}")
+        if self.retries < 0 or self.timeout_s <= 0:
+            raise ConfigError("retries must not be negative, timeout_s must be above 0")
+        if self.generate is None and (self.balance.fill or any(s.kind == "generated" for s in self.sources)):
+            raise ConfigError("balance.fill and generated sources need a generator", hint="set generate.url")

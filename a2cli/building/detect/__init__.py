@@ -1,0 +1,1 @@
+"""Where the subject is: given, found by its motion, or by Grounding DINO."""

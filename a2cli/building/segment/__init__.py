@@ -1,0 +1,1 @@
+"""Box to mask: GrabCut with what moved as its seed, or SAM."""

@@ -1,0 +1,1 @@
+"""What a data set holds: checked, counted, divided, shown and brought into other layouts."""

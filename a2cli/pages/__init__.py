@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: the frame of a page, charts as inline SVG."""
