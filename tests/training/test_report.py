@@ -19,8 +19,8 @@ from PIL import Image
 
 from a2cli.config.load import dump_yaml
 from a2cli.errors import DataError
-from a2cli.training import report
 from a2cli.pages.plots import smooth
+from a2cli.training import report
 from a2cli.training.report import build_report, get_bands, get_series, load_metrics, load_usage
 
 VOID = {"meta", "img"}
