@@ -1,10 +1,42 @@
-"""a2 dataset taxonomy."""
+"""a2 dataset taxonomy: the categories, their subcategories, and what a name means among them."""
 
 from __future__ import annotations
 
-from a2cli.commands.console import not_built
+from typing import Annotated
+
+from typer import Argument, Option
+
+from a2cli.commands import options as o
+from a2cli.commands.console import open_console
 
 
-def taxonomy() -> None:
-    """Not built yet."""
-    raise not_built("a2 dataset taxonomy")
+def taxonomy(
+    name: Annotated[
+        str,
+        Argument(
+            metavar="NAME", help="A name, an emoji, a file or a sentence to look up.", show_default=False
+        ),
+    ] = "",
+    category: Annotated[
+        str | None, Option("--category", metavar="C", help="Only this category, in any of its words.")
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """List UniEdit's categories and subcategories, or say what a name means.
+
+    One line each: category and subcategory, of a name its other names as well, with tabs between.
+    """
+    from a2cli.data.taxonomy import CATEGORIES, find_label, get_aliases, get_subcategories, normalise
+
+    chosen = normalise(category)[0] if category else ""
+    if name:
+        label = find_label(name, chosen)
+        rows = [(label.category, label.subcategory)]
+    else:
+        rows = [(c, s) for c in ([chosen] if chosen else CATEGORIES) for s in get_subcategories(c)]
+    with open_console() as console:
+        for where, what in rows:
+            aliases = get_aliases(where, what)
+            line = "\t".join((where, what, ", ".join(aliases)) if name else (where, what))
+            record = {"category": where, "subcategory": what, "aliases": aliases}
+            console.result(line, record if json else None)

@@ -1,17 +1,6 @@
-"""The eight UniEdit categories and the colour-emoji names that stand for them (A2-Edit, section 4)."""
+"""The colour-emoji names that stand for the categories in synthesis (A2-Edit, section 4)."""
 
 from __future__ import annotations
-
-CATEGORIES = (
-    "garments",
-    "portraits",
-    "animals",
-    "plants",
-    "accessories",
-    "furniture",
-    "vehicles",
-    "architecture",
-)
 
 # Unicode character names of the glyphs used for synthesis, one string a category, names split by ";".
 _GLYPH_NAMES = {
