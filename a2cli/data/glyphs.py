@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from a2cli.data.provenance import Rights
+from a2cli.data.taxonomy import get_glyph_names
 from a2cli.errors import DataError
 
 _FONT_NAMES = ("NotoColorEmoji.ttf", "NotoColorEmoji-Regular.ttf")
@@ -20,6 +22,18 @@ _FONT_FOLDERS = (
     "~/.local/share/fonts",
 )
 _BITMAP_PX = 109  # the one size the font's colour bitmaps come in
+
+
+@cache
+def get_split_glyphs(category: str, split: str) -> tuple[str, ...]:
+    """List a category's glyph names of one split; every fifth name is held out for "test"."""
+    names = get_glyph_names(category)
+    return tuple(n for i, n in enumerate(names) if (i % 5 == 2) == (split == "test"))
+
+
+def get_glyph_rights(name: str) -> Rights:
+    """Who made a glyph and what may be done with it."""
+    return Rights(f"Noto Color Emoji {name}", "Google", "OFL-1.1")
 
 
 @lru_cache(maxsize=1)

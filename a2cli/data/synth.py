@@ -1,61 +1,72 @@
 """Synthesised pairs: a glyph or a photo cut-out seen twice, once on plain ground, once in a photograph.
 
-A pair is a pure function of (seed, split, index): worker count and order never matter.
+A pair is a pure function of (seed, split, index): worker count and order never matter. What `SynthConfig` adds to the
+plain pair (things around the subject, shadows, captions) is drawn apart, so that the rest of the pair stays as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TypeVar
 
 import numpy as np
 
+from a2cli import __version__
 from a2cli.config.suggest import get_suggestion
-from a2cli.data.glyphs import load_glyph
-from a2cli.data.photos import load_photos
+from a2cli.data.captions import build_caption, show_whole
+from a2cli.data.photos import list_photos, pick_photo
+from a2cli.data.provenance import Provenance, Rights
 from a2cli.data.records import Pair
-from a2cli.data.taxonomy import CATEGORIES, get_glyph_names
+from a2cli.data.scenes import compose
+from a2cli.data.subjects import Subject, sample_subject
+from a2cli.data.surroundings import Surroundings, draw_surroundings
+from a2cli.data.taxonomy import CATEGORIES
 from a2cli.data.views import (
     REFERENCE_VIEW,
     TARGET_VIEW,
     apply_light,
     crop_scene,
-    cut_blob,
-    recolour,
+    get_shading,
     sample_light,
-    shade,
+    sample_shading,
     warp_view,
 )
 from a2cli.errors import ConfigError, DataError
 from a2cli.images.align import place_reference
 
-_T = TypeVar("_T")
 _SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """What to synthesise: canvas side in px, share of glyph subjects, share of recoloured ones, photo folder."""
+    """What to synthesise: canvas side in px, share of glyph subjects, share of recoloured ones, photo folder.
+
+    `occlusion`, `shadow` and `distractors` are the shares of pairs with a thing before the subject, with shadows, and
+    with one to three things behind or beside it. `captions` describes the target in place of "a photo of NAME".
+    `licence` is that of the photo folder's pictures, for the provenance.
+    """
 
     size: int = 128
     glyphs: float = 0.6
     recolour: float = 0.5
     photos: str | None = None
+    occlusion: float = 0.0
+    shadow: float = 0.0
+    distractors: float = 0.0
+    captions: bool = False
+    licence: str = ""
 
     def __post_init__(self) -> None:
         if self.size < 32:
             raise ConfigError(f"size {self.size} is too small", hint="at least 32")
-        for name in ("glyphs", "recolour"):
+        for name in ("glyphs", "recolour", "occlusion", "shadow", "distractors"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1]")
 
 
-@cache
-def get_split_glyphs(category: str, split: str) -> tuple[str, ...]:
-    """List a category's glyph names of one split; every fifth name is held out for "test"."""
-    names = get_glyph_names(category)
-    return tuple(n for i, n in enumerate(names) if (i % 5 == 2) == (split == "test"))
+def check_split(split: str) -> None:
+    """Raise `ConfigError` for a split that is not synthesised."""
+    if split not in _SPLITS:
+        raise ConfigError(f"there is no split {split!r}", hint=" or ".join(_SPLITS))
 
 
 def synthesise(
@@ -68,43 +79,62 @@ def synthesise(
 ) -> Pair:
     """Make pair number `index` of a split.
 
-    Returns a `Pair` with pictures of `config.size` px. `category` fixes the category, else it cycles with the
-    index. Raises `DataError` when the emoji font or the photographs are missing, `ConfigError` for an unknown
-    split or category and for a negative seed or index.
+    Returns a `Pair` with pictures of `config.size` px. Its target mask is what can be seen of the subject, where that
+    covers more than half a pixel; its scene holds everything but the subject and the subject's shadow. `category`
+    fixes the category, else it cycles with the index. Raises `DataError` when the emoji font or the photographs are
+    missing, `ConfigError` for an unknown split or category and for a negative seed or index.
     """
     config = config or SynthConfig()
-    if split not in _SPLITS:
-        raise ConfigError(f"there is no split {split!r}", hint=" or ".join(_SPLITS))
+    check_split(split)
     if category is not None and category not in CATEGORIES:
         raise ConfigError(f"there is no category {category!r}", hint=get_suggestion(category, CATEGORIES))
     if seed < 0 or index < 0:
         raise ConfigError(f"seed {seed}, pair {index}: neither may be negative")
-    rng = np.random.default_rng([seed, _SPLITS.index(split), index])
+    key = [seed, _SPLITS.index(split), index]
+    rng = np.random.default_rng(key)
     category = category or CATEGORIES[index % len(CATEGORIES)]
-    subject, subcategory = _sample_subject(category, split, config, rng)
-    reference = warp_view(subject, config.size, REFERENCE_VIEW, rng)
-    target = warp_view(subject, config.size, TARGET_VIEW, rng)
-    _, _, photo = _pick(load_photos(config.photos, split), rng)
-    scene = crop_scene(photo, config.size, rng)
+    subject = sample_subject(category, split, config, rng)
+    reference = warp_view(subject.rgba, config.size, REFERENCE_VIEW, rng)
+    target = warp_view(subject.rgba, config.size, TARGET_VIEW, rng)
+    scenes = [photo for photo in list_photos(config.photos, split, config.licence) if photo.scene]
+    photo, pixels, _ = pick_photo(scenes, rng)
+    ground = crop_scene(pixels, config.size, rng)
     light = sample_light(rng)
     studio = sample_light(rng, strength=0.3)
-    lit = target[..., :3] * shade(config.size, rng)
-    composite = scene * (1 - target[..., 3:]) + lit
+    angle, depth = sample_shading(rng)
+    whole = target[..., 3] > 0.5
+    used = {subject.rights.source, photo.rights.source}
+    around = draw_surroundings(whole, category, split, config, used=used, key=key, angle=angle)
+    shading = get_shading(config.size, angle, depth)
+    shown = compose(
+        ground,
+        [_shade(layer, shading) for layer in around.behind],
+        _shade(target, shading),
+        None if around.front is None else _shade(around.front, shading),
+        around.shadow,
+    )
+    plain = _to_uint8(
+        apply_light(reference[..., :3] + 1 - reference[..., 3:], studio) * reference[..., 3:]
+        + 1
+        - reference[..., 3:]
+    )
+    ref_mask, mask = reference[..., 3] > 0.5, shown.cover > 0.5
+    hidden = float(1 - mask.sum() / max(whole.sum(), 1))
+    prompt = f"a photo of {subject.label}"
+    if config.captions:
+        prompt = build_caption(subject, category, plain, ref_mask, mask, hidden)
     return Pair(
         id=f"{split}-{seed}-{index:07d}",
         category=category,
-        subcategory=subcategory,
-        prompt=f"a photo of {subcategory}",
-        ref_rgb=_to_uint8(
-            apply_light(reference[..., :3] + 1 - reference[..., 3:], studio) * reference[..., 3:]
-            + 1
-            - reference[..., 3:]
-        ),
-        ref_mask=reference[..., 3] > 0.5,
-        tar_rgb=_to_uint8(apply_light(composite, light)),
-        tar_mask=target[..., 3] > 0.5,
-        scene_rgb=_to_uint8(apply_light(scene, light)),
+        subcategory=subject.label,
+        prompt=prompt,
+        ref_rgb=plain,
+        ref_mask=ref_mask,
+        tar_rgb=_to_uint8(apply_light(shown.picture, light)),
+        tar_mask=mask,
+        scene_rgb=_to_uint8(apply_light(shown.scene, light)),
         light=light,
+        provenance=_get_provenance(subject, photo.rights, around, hidden).to_text(),
     )
 
 
@@ -112,15 +142,18 @@ def repose(pair: Pair, mask: np.ndarray, rng: np.random.Generator) -> Pair:
     """Show the pair's subject in the pose in which the reference is placed under `mask` (H, W) bool.
 
     A loose mask or a box leaves the pose open; a target in another pose than the placed one then teaches nothing
-    but blur. Light and scene stay. Raises `DataError` for a pair that does not know them.
+    but blur. Light and scene stay; the subject stands before everything, whole and without a shadow. Raises
+    `DataError` for a pair that does not know its scene and light.
     """
     if pair.scene_rgb is None or pair.light is None:
         raise DataError(f"{pair.id}: scene and light are unknown", hint="only synthesised pairs know them")
     colours, cover = place_reference(pair.ref_rgb, pair.ref_mask, mask)
     weight = (cover * mask)[..., None]
-    lit = apply_light(colours / 255 * shade(mask.shape[0], rng), pair.light)
+    lit = apply_light(colours / 255 * get_shading(mask.shape[0], *sample_shading(rng)), pair.light)
     composite = pair.scene_rgb / 255 * (1 - weight) + lit * weight
-    return replace(pair, tar_rgb=_to_uint8(composite), tar_mask=weight[..., 0] > 0.5)
+    return replace(
+        pair, prompt=show_whole(pair.prompt), tar_rgb=_to_uint8(composite), tar_mask=weight[..., 0] > 0.5
+    )
 
 
 def get_heldout_pairs(
@@ -132,24 +165,32 @@ def get_heldout_pairs(
     return [synthesise(i, seed=seed, split="test", config=config) for i in range(count)]
 
 
-def _sample_subject(
-    category: str, split: str, config: SynthConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, str]:
-    cutouts = [(name, photo) for name, shown, photo in load_photos(config.photos, split) if shown == category]
-    if rng.random() >= config.glyphs and cutouts:
-        name, photo = cutouts[int(rng.integers(len(cutouts)))]
-        subject, label = cut_blob(photo, rng), name
-    else:
-        names = get_split_glyphs(category, split)
-        label = names[int(rng.integers(len(names)))]
-        subject = load_glyph(label)
-    if rng.random() < config.recolour:
-        subject = recolour(subject, rng)
-    return subject, label.lower()
+def _get_provenance(subject: Subject, scene: Rights, around: Surroundings, hidden: float) -> Provenance:
+    """The subject is source and group; authors and licences are those of every picture in the pair."""
+    every = (subject.rights, scene, *around.rights)
+    authors = sorted({rights.author for rights in every if rights.author})
+    licences = sorted({rights.licence for rights in every})
+    scores = {
+        "hidden": round(hidden, 3),
+        "distractors": len(around.behind),
+        "shadow": round(around.shadow.strength, 3) if around.shadow else 0,
+    }
+    return Provenance(
+        Rights(
+            source=subject.rights.source,
+            author="; ".join(authors),
+            licence=" AND ".join(licences) if all(licences) else "",  # SPDX; unknown if any of them is
+        ),
+        group=subject.rights.source,
+        ref=subject.rights.source,
+        tar=scene.source,
+        tools={"synth": f"a2 {__version__}"},
+        scores={name: score for name, score in scores.items() if score},
+    )
 
 
-def _pick(items: tuple[_T, ...], rng: np.random.Generator) -> _T:
-    return items[int(rng.integers(len(items)))]
+def _shade(layer: np.ndarray, shading: np.ndarray) -> np.ndarray:
+    return layer * np.concatenate([shading, shading, shading, np.ones_like(shading)], axis=-1)
 
 
 def _to_uint8(rgb: np.ndarray) -> np.ndarray:

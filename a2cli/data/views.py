@@ -71,9 +71,13 @@ def apply_light(rgb: np.ndarray, light: np.ndarray) -> np.ndarray:
     return np.clip(np.clip(rgb, 0, 1) ** light[3] * light[:3], 0, 1)
 
 
-def shade(size: int, rng: np.random.Generator, strength: float = 0.12) -> np.ndarray:
-    """Make a soft directional shading field, (size, size, 1) float around 1."""
-    angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0, strength)
+def sample_shading(rng: np.random.Generator, strength: float = 0.12) -> tuple[float, float]:
+    """Draw where light comes from, an angle in the picture (0 right, pi / 2 below), and how much it tells."""
+    return rng.uniform(0, 2 * np.pi), rng.uniform(0, strength)
+
+
+def get_shading(size: int, angle: float, depth: float) -> np.ndarray:
+    """A soft ramp that is brightest towards `angle`, (size, size, 1) float around 1."""
     ramp = np.linspace(-1, 1, size)
     field = np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None]
     return (1 + depth * field)[..., None].astype(np.float32)
@@ -114,6 +118,27 @@ def cut_blob(photo: np.ndarray, rng: np.random.Generator, side: tuple[int, int] 
     alpha = np.zeros((extent, extent), np.uint8)
     cv2.fillPoly(alpha, [np.round(points * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
     return np.dstack([photo[top : top + extent, left : left + extent], alpha])
+
+
+def crop_subject(rgb: np.ndarray, alpha: np.ndarray, side: int = 768) -> np.ndarray:
+    """Cut a transparent picture to its subject, reduced to at most `side` px: (h, w, 4) uint8 straight RGBA.
+
+    `rgb` (H, W, 3) and `alpha` (H, W), uint8; some of it must be opaque.
+    """
+    import cv2
+
+    rows, columns = np.nonzero(alpha >= 128)
+    window = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    cover = alpha[window]
+    colours = rgb[window].astype(np.float32) * (cover[..., None] / np.float32(255))
+    scale = min(1.0, side / max(cover.shape))
+    size = max(1, round(cover.shape[1] * scale)), max(1, round(cover.shape[0] * scale))
+    cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
+    colours = cv2.resize(
+        colours, size, interpolation=cv2.INTER_AREA
+    )  # premultiplied: no hidden colours at the rim
+    straight = colours / np.maximum(cover[..., None] / np.float32(255), 1 / 255)
+    return np.dstack([np.clip(np.round(straight), 0, 255).astype(np.uint8), cover])
 
 
 def crop_scene(photo: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

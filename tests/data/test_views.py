@@ -14,9 +14,10 @@ from a2cli.data.views import (
     apply_light,
     crop_scene,
     cut_blob,
+    get_shading,
     recolour,
     sample_light,
-    shade,
+    sample_shading,
     warp_view,
 )
 
@@ -71,11 +72,13 @@ def test_light_scales_then_bends_and_stays_in_range() -> None:
 
 
 def test_shading_is_a_ramp_around_one() -> None:
-    field = shade(32, np.random.default_rng(2))
+    field = get_shading(32, *sample_shading(np.random.default_rng(2)))
     assert field.shape == (32, 32, 1) and field.dtype == np.float32
     assert field.mean() == pytest.approx(1, abs=1e-5) and np.abs(field - 1).max() <= 0.12 * np.sqrt(2) + 1e-6
     assert np.abs(np.diff(field[..., 0], 2, axis=0)).max() < 1e-5  # no curvature
-    assert (shade(8, np.random.default_rng(2), 0.0) == 1).all()
+    assert (get_shading(8, *sample_shading(np.random.default_rng(2), 0.0)) == 1).all()
+    below = get_shading(8, np.pi / 2, 0.1)
+    assert below[-1, 3, 0] > below[0, 3, 0] and below[3, 0, 0] == pytest.approx(below[3, -1, 0])
 
 
 def test_recolouring_keeps_the_silhouette_and_the_input() -> None:
