@@ -186,7 +186,7 @@ def line_chart(
     """
     drawn = [line for line in series if np.isfinite(line.y).any()]
     if not drawn:
-        return _wrap(size, title, "No values.", [_label("", 8, 48, "no values")], "line-chart")
+        return wrap_chart(size, title, "No values.", [draw_label("", 8, 48, "no values")], "line-chart")
     strong = [
         smooth(line.y) if smoothed and np.isfinite(line.y).sum() >= FEWEST_SMOOTHED else line.y
         for line in drawn
@@ -203,7 +203,7 @@ def line_chart(
     parts += _draw_readings(frame, drawn, strong, x_label)
     scale = ", logarithmic scale" if frame.log else ""
     words = f"Lines over {x_label}{scale}. " + " ".join(map(_describe, drawn, strong))
-    return _wrap(size, title + (" (log scale)" if frame.log else ""), words, parts, "line-chart")
+    return wrap_chart(size, title + (" (log scale)" if frame.log else ""), words, parts, "line-chart")
 
 
 def heat_map(
@@ -222,14 +222,16 @@ def heat_map(
     names = [name if len(name) <= 30 else name[:29] + "…" for name in rows]
     (width, height), top = cell, 52
     left = 14 + 7.1 * max(map(len, names), default=0)
-    parts = [_label("", left, 32, x_label)]
+    parts = [draw_label("", left, 32, x_label)]
     every = math.ceil(15 / height)
     parts += [
-        _label("end", left - 6, top + (i + 0.5) * height + 4, names[i]) for i in range(0, len(names), every)
+        draw_label("end", left - 6, top + (i + 0.5) * height + 4, names[i])
+        for i in range(0, len(names), every)
     ]
     every = math.ceil((7.5 * max(map(len, columns), default=1) + 4) / width)
     parts += [
-        _label("middle", left + (k + 0.5) * width, top - 5, columns[k]) for k in range(0, len(columns), every)
+        draw_label("middle", left + (k + 0.5) * width, top - 5, columns[k])
+        for k in range(0, len(columns), every)
     ]
     for i, row in enumerate(rows):
         for k, column in enumerate(columns):
@@ -241,7 +243,7 @@ def heat_map(
             f"{row}: {', '.join(map(show_percent, line))}." for row, line in zip(rows, values, strict=True)
         )
     right = max(left + len(columns) * width + 1, 8.2 * len(title) + 8)
-    return _wrap((math.ceil(right), top + len(rows) * height + 1), title, words, parts, "heat-map")
+    return wrap_chart((math.ceil(right), top + len(rows) * height + 1), title, words, parts, "heat-map")
 
 
 def draw_scale() -> str:
@@ -256,7 +258,8 @@ def draw_scale() -> str:
     )
 
 
-def _wrap(size: tuple[float, float], title: str, words: str, parts: Sequence[str], kind: str) -> str:
+def wrap_chart(size: tuple[float, float], title: str, words: str, parts: Sequence[str], kind: str) -> str:
+    """The `<svg>` of class `kind` and `size` (width, height) px around a chart; `words` say what it shows."""
     name = escape_text(title)
     return (
         f'<svg class="{kind}" viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" height="{size[1]}" role="img"'
@@ -265,7 +268,8 @@ def _wrap(size: tuple[float, float], title: str, words: str, parts: Sequence[str
     )
 
 
-def _label(kind: str, x: float, y: float, text: object) -> str:
+def draw_label(kind: str, x: float, y: float, text: object) -> str:
+    """Text of a chart whose baseline starts, ends (`kind` "end") or has its middle ("middle") at x."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape_text(text)}</text>'
 
 
@@ -297,21 +301,21 @@ def _draw_bands(frame: _Frame, bands: Sequence[Band]) -> list[str]:
         if i:
             parts.append(f'<path class="border" d="M{x:.1f} {top}v{height}"/>')
         if end - x > 7 * len(band.label) + 8:
-            parts.append(_label("middle", (x + end) / 2, top - 6, band.label))
+            parts.append(draw_label("middle", (x + end) / 2, top - 6, band.label))
     return parts
 
 
 def _draw_axes(frame: _Frame, x_label: str) -> list[str]:
     most = max(2, int((frame.bottom - frame.top) // 38))
     levels = (get_log_ticks if frame.log else get_ticks)(*frame.y_range, most)
-    parts = [_label("middle", (frame.left + frame.right) / 2, frame.bottom + 34, x_label)]
+    parts = [draw_label("middle", (frame.left + frame.right) / 2, frame.bottom + 34, x_label)]
     for value, y in zip(levels, frame.place_y(np.array(levels)), strict=True):
         parts.append(f'<path class="grid" d="M{frame.left} {y:.1f}H{frame.right}"/>')
-        parts.append(_label("end", frame.left - 7, y + 4, show_number(value, 5)))
+        parts.append(draw_label("end", frame.left - 7, y + 4, show_number(value, 5)))
     steps = get_ticks(*frame.x_range, max(2, int((frame.right - frame.left) // 90)), whole=True)
     for value, x in zip(steps, frame.place_x(np.array(steps)), strict=True):
         parts.append(f'<path class="grid" d="M{x:.1f} {frame.bottom}v5"/>')
-        parts.append(_label("middle", x, frame.bottom + 18, show_number(value, 6)))
+        parts.append(draw_label("middle", x, frame.bottom + 18, show_number(value, 6)))
     return parts
 
 
@@ -335,12 +339,14 @@ def _draw_legend(
     """The last value at the end of a single line; of several the names beside the title."""
     if len(lines) == 1:
         last = strong[0][np.isfinite(strong[0])][-1]
-        return [_label("value", frame.right + 6, float(frame.place_y(last)) + 4, show_number(float(last)))]
+        return [
+            draw_label("value", frame.right + 6, float(frame.place_y(last)) + 4, show_number(float(last)))
+        ]
     parts, x = [], 24 + 8.2 * len(title)
     for i, line in enumerate(lines):
         parts += [
             f'<path class="line s{i % COLOURS}" d="M{x:.0f} 10h22"/>',
-            _label("", x + 28, 14, line.name),
+            draw_label("", x + 28, 14, line.name),
         ]
         x += 46 + 7 * len(line.name)
     return parts
@@ -377,7 +383,9 @@ def _draw_cell(corner: tuple[float, float], cell: tuple[int, int], value: float,
     )
     kind = f"middle {'inverse' if strength >= INVERSE_FROM else 'figure'}"
     return drawn + (
-        _label(kind, x + width / 2, y + height / 2 + 4, show_percent(value)) if width >= FIGURE_WIDTH else ""
+        draw_label(kind, x + width / 2, y + height / 2 + 4, show_percent(value))
+        if width >= FIGURE_WIDTH
+        else ""
     )
 
 

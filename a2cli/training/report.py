@@ -18,8 +18,8 @@ import numpy as np
 from a2cli.config.load import load_yaml
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name, write_bytes
+from a2cli.pages.page import build_notes, build_page, build_section, build_tiles
 from a2cli.pages.plots import (
-    STYLE,
     Band,
     Series,
     draw_scale,
@@ -58,28 +58,7 @@ ALWAYS, HARDLY = 0.9995, 0.005  # shares from which an expert is always on, belo
 LARGEST = 1e100  # what is beyond counts as infinite
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
-PAGE_STYLE = """
-* { box-sizing: border-box; } p, details { margin: 8px 0; } summary { cursor: pointer; }
-body { margin: 0 auto; max-width: 1080px; padding: 28px 24px 64px; background: var(--ground); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; }
-h1 { font-size: 26px; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 19px; margin: 36px 0 14px; padding-top: 14px; border-top: 1px solid var(--rule); }
-h3 { font-size: 15px; margin: 26px 0 8px; } figure { margin: 0 0 22px; } .wide { overflow-x: auto; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(172px, 1fr)); gap: 20px 24px; margin: 24px 0; }
-dl div { border-left: 3px solid var(--s0); padding-left: 12px; } dd span { display: block; }
-dd { margin: 0; font-size: 18px; font-weight: 600; line-height: 1.35; overflow-wrap: anywhere; }
-dt, dd span, figcaption, th { color: var(--soft); font-size: 13px; font-weight: 400; }
-ul { border-left: 3px solid var(--s1); margin: 20px 0; padding: 0 0 0 30px; }
-.line-chart { width: 100%; margin-bottom: 14px; } .wide svg { max-width: none; } .wide .line-chart { min-width: 680px; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); gap: 18px 24px; }
-.multiples { display: flex; flex-wrap: wrap; gap: 24px 30px; margin-top: 18px; }
-img { display: block; max-width: 100%; height: auto; } table { border-collapse: collapse; font-size: 14px; }
-th, td { padding: 4px 20px 4px 0; text-align: right; border-bottom: 1px solid var(--rule); }
-th:first-child, td:first-child { text-align: left; }
-pre { overflow-x: auto; padding: 14px 16px; background: var(--tint); font: 13px/1.5 ui-monospace, monospace; }
-@media print { body { max-width: none; padding: 0; } .grid { grid-template-columns: 1fr 1fr; }
-  h2, h3 { break-after: avoid; } svg, figure, tr, dl { break-inside: avoid; } .wide svg { max-width: 100%; } }
-"""
+RUN_STYLE = ".multiples { display: flex; flex-wrap: wrap; gap: 24px 30px; margin-top: 18px; }"
 
 
 @dataclass(frozen=True)
@@ -129,14 +108,8 @@ def _build_page(run: Path) -> str:
     name = escape_text(run.resolve().name)
     summary = f"<h1>{name}</h1>\n{_build_summary(config, rows, usage, notes)}\n{_build_folder(run)}"
     sections = (_build_loss(rows), _build_samples(run, rows), _build_measures(rows), _build_experts(usage))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy"'
-        " content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
-        f"<title>{name}: training run</title>\n<style>{STYLE}{PAGE_STYLE}</style></head>\n<body><main>\n"
-        f"{summary}\n{''.join(sections)}\n</main></body></html>\n"
-    )
+    title = f"{run.resolve().name}: training run"
+    return build_page(title, f"{summary}\n{''.join(sections)}", style=RUN_STYLE)
 
 
 def load_metrics(run: Path) -> tuple[list[Row], list[str]]:
@@ -257,12 +230,7 @@ def _build_summary(config: dict[str, Any], rows: Sequence[Row], usage: Usage | N
         tiles.append(("Samples per second", middle, f"median; {low} to {high} on 80 % of rows"))
     if usage:
         tiles.append(("Expert use", *get_expert_facts(usage)[:2]))
-    shown = "".join(
-        f"<div><dt>{name}</dt><dd>{escape_text(value)}<span>{escape_text(text)}</span></dd></div>"
-        for name, value, text in tiles
-    )
-    listed = "".join(f"<li>{escape_text(note)}</li>" for note in notes)
-    return f"<dl>{shown}</dl>" + (f"<ul>{listed}</ul>" if notes else "")
+    return build_tiles(tiles) + build_notes(notes)
 
 
 def _draw_chart(rows: Sequence[Row], name: str, size: tuple[int, int]) -> str:
@@ -281,7 +249,7 @@ def _draw_chart(rows: Sequence[Row], name: str, size: tuple[int, int]) -> str:
 
 def _build_loss(rows: Sequence[Row]) -> str:
     chart = f'<div class="wide">{_draw_chart(rows, "loss", (1032, 320))}</div>'
-    return _section("Loss", chart + (_build_stages(rows) if get_bands(rows) else ""))
+    return build_section("Loss", chart + (_build_stages(rows) if get_bands(rows) else ""))
 
 
 def _build_stages(rows: Sequence[Row]) -> str:
@@ -305,7 +273,7 @@ def _build_stages(rows: Sequence[Row]) -> str:
 
 def _build_measures(rows: Sequence[Row]) -> str:
     charts = "".join(_draw_chart(rows, name, (504, 240)) for name in get_groups(rows) if name != "loss")
-    return _section("Measures", f'<div class="grid">{charts}</div>') if charts else ""
+    return build_section("Measures", f'<div class="grid">{charts}</div>') if charts else ""
 
 
 def _build_experts(usage: Usage | None) -> str:
@@ -333,7 +301,7 @@ def _build_experts(usage: Usage | None) -> str:
     facts = [*get_expert_facts(usage)[2], f"Counted up to step {show_number(usage.step, 9)}."]
     if len(shown) < len(usage.categories):
         facts.append(f"Block by block: the {len(shown)} categories of the most samples.")
-    return _section(
+    return build_section(
         "Experts",
         f'<p>{escape_text(" ".join(facts))}</p><div class="wide">{table}</div><h3>Block by block</h3>'
         f'{draw_scale()}<div class="multiples">{multiples}</div>',
@@ -358,7 +326,7 @@ def _build_samples(run: Path, rows: Sequence[Row]) -> str:
         body += f"<details><summary>Older ({len(figures) - 1})</summary>{''.join(figures[1:])}</details>"
     if len(figures) < len(paths):
         body += f"<p>Not shown, as damaged or too large together: {len(paths) - len(figures)} grids.</p>"
-    return _section("Samples", body) if body else ""
+    return build_section("Samples", body) if body else ""
 
 
 def _build_picture(step: int, data: bytes, rows: Sequence[Row]) -> str:
@@ -385,10 +353,6 @@ def _build_folder(run: Path) -> str:
         lines[MAX_FILES:] = [f"and {len(files) - MAX_FILES} more"]
     head, listed = f"{len(files)} files, {sum(sizes):,.0f} kB", "\n".join(lines)
     return f"{settings}<details><summary>{head}</summary><pre>{listed}</pre></details>"
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{title}</h2>{body}</section>\n"
 
 
 def _to_number(value: Any) -> float:
