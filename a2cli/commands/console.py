@@ -32,8 +32,8 @@ def not_built(what: str) -> ConfigError:
 class Console:
     """The screen of one command."""
 
-    def __init__(self, bar: Progress | None = None) -> None:
-        self._bar = bar
+    def __init__(self, bar: Progress | None = None, *, quiet: bool = False) -> None:
+        self._bar, self._quiet = bar, quiet
         self._task: Any = None
 
     def progress(self, label: str, done: int, total: int) -> None:
@@ -51,6 +51,11 @@ class Console:
             self._bar.stop()
         print(os.fspath(path) if record is None else json.dumps(record), flush=True)
 
+    def note(self, message: str) -> None:
+        """Say something worth knowing on stderr; not with --quiet."""
+        if not self._quiet:
+            print(message, file=sys.stderr)
+
     def warn(self, message: str) -> None:
         """Say on stderr what went wrong with one part while the rest goes on."""
         logging.getLogger("a2cli").warning(message)
@@ -67,6 +72,7 @@ def open_console(*, quiet: bool = False) -> Iterator[Console]:
     for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB", "DATASETS"):
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # autocast's norms on CPUs
@@ -79,7 +85,7 @@ def open_console(*, quiet: bool = False) -> Iterator[Console]:
 
         bar = Progress(console=RichConsole(stderr=True), transient=True, redirect_stdout=False)
     try:
-        yield Console(bar)
+        yield Console(bar, quiet=quiet)
     finally:
         if bar is not None:
             bar.stop()

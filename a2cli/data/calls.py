@@ -11,13 +11,16 @@ from a2cli.files import show_name
 
 
 @contextmanager
-def calling(where: str, hint: str = "check the data set") -> Iterator[None]:
-    """Keep `datasets` quiet, and turn what it raises into one `DataError` line about `where`."""
+def calling(where: str, hint: str = "check the data set", *, bars: bool = True) -> Iterator[None]:
+    """Keep `datasets` quiet, and turn what it raises into one `DataError` line about `where`.
+
+    Its progress bars are shown on a terminal only, and not without `bars`.
+    """
     import datasets
 
-    verbosity, bars = datasets.logging.get_verbosity(), not datasets.are_progress_bars_disabled()
+    verbosity, shown = datasets.logging.get_verbosity(), not datasets.are_progress_bars_disabled()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    if not sys.stderr.isatty():
+    if not (bars and sys.stderr.isatty()):
         datasets.disable_progress_bars()
     try:
         yield
@@ -27,7 +30,7 @@ def calling(where: str, hint: str = "check the data set") -> Iterator[None]:
         raise explain(error, where, hint) from error
     finally:
         datasets.logging.set_verbosity(verbosity)
-        if bars:
+        if shown:
             datasets.enable_progress_bars()
 
 

@@ -104,17 +104,18 @@ def _pick_shards(where: str, root: Path, shards: list[Path], split: str) -> Layo
     """The shards of a split, by the words in their names below `root` if these tell more than one split apart."""
     by_split: dict[str, list[Path]] = {}
     for shard in shards:
-        if name := _get_named_split(shard.relative_to(root)):
+        if name := get_named_split(shard.relative_to(root)):
             by_split.setdefault(name, []).append(shard)
     if len(by_split) < 2:
         return Layout("parquet", where, tuple(shards))
-    wanted = _get_named_split(Path(split)) or split
+    wanted = get_named_split(Path(split)) or split
     if wanted not in by_split:
         raise get_split_error(where, split, by_split)
     return Layout("parquet", where, tuple(by_split[wanted]), named=True)
 
 
-def _get_named_split(path: Path) -> str | None:
+def get_named_split(path: Path) -> str | None:
+    """The split that the words in a file's name or its folders' names tell, if any."""
     for part in path.parts:
         words = set(re.findall("[a-z]+", part.lower()))
         for name, known in SPLIT_WORDS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ PICTURES = ("ref_image", "ref_mask", "tar_image", "tar_mask")
 MASK_COLUMNS = ["id", "tar_mask"]  # all that `RowReader.read_aspect` looks at
 REQUIRED = ("id", "category", *PICTURES)
 OPTIONAL = ("subcategory", "prompt", "provenance")
+MAX_BYTES = 1 << 30  # of one picture's file
 PROBLEM = "problem"  # what was wrong with a row before it became one
 MEND = "mend or remove the record"
 
@@ -57,10 +59,10 @@ class RowReader:
             raise BadRecord(f"{show_name(self.where)}: {row[PROBLEM]}", hint=MEND)
         ref_rgb, ref_mask = self._read_view(row, "ref", hole=False)
         tar_rgb, tar_mask = self._read_view(row, "tar", hole=True)
-        category, subcategory = (self._get_text(row, name) for name in ("category", "subcategory"))
-        prompt = None if row.get("prompt") is None else self._get_text(row, "prompt")
+        category, subcategory = (self.get_text(row, name) for name in ("category", "subcategory"))
+        prompt = None if row.get("prompt") is None else self.get_text(row, "prompt")
         return Pair(
-            id=self._get_text(row, "id"),
+            id=self.get_text(row, "id"),
             category=category,
             subcategory=subcategory,
             prompt=f"a photo of {subcategory or category}" if prompt is None else prompt,
@@ -68,7 +70,7 @@ class RowReader:
             ref_mask=ref_mask,
             tar_rgb=tar_rgb,
             tar_mask=tar_mask,
-            provenance=self._get_text(row, "provenance"),
+            provenance=self.get_text(row, "provenance"),
         )
 
     def read_aspect(self, row: Mapping[str, Any]) -> float:
@@ -81,6 +83,25 @@ class RowReader:
         if box is None:
             raise self._get_bad(row, "tar_mask", "it marks nothing")
         return (box[2] - box[0]) / (box[3] - box[1])
+
+    def load_bytes(self, row: Mapping[str, Any], column: str) -> bytes:
+        """The file of a picture column as it is stored, undecoded. Raises `BadRecord` as `read` does."""
+        if row.get(PROBLEM):
+            raise BadRecord(f"{show_name(self.where)}: {row[PROBLEM]}", hint=MEND)
+        try:
+            file = self._get_file(row.get(column))
+            return file if isinstance(file, bytes) else _load_file(file)
+        except A2Error as error:
+            raise self._get_bad(row, column, error.message) from error
+
+    def get_text(self, row: Mapping[str, Any], column: str) -> str:
+        """The text of a column, "" where the row has none; what is no text as JSON."""
+        value = row.get(column)
+        if value is None:
+            return ""
+        if isinstance(value, int) and 0 <= value < len(self.labels.get(column, ())):
+            return self.labels[column][value]
+        return value if isinstance(value, str) else json.dumps(value, default=str)
 
     def _read_view(self, row: Mapping[str, Any], view: str, *, hole: bool) -> tuple[np.ndarray, np.ndarray]:
         """The picture (H, W, 3) uint8 and its mask (H, W) bool; `hole` as for `read_mask`."""
@@ -115,14 +136,18 @@ class RowReader:
             raise DataError(f"{show_name(value)} lies outside {show_name(str(self.root))}")
         return path
 
-    def _get_text(self, row: Mapping[str, Any], column: str) -> str:
-        value = row.get(column)
-        if value is None:
-            return ""
-        if isinstance(value, int) and 0 <= value < len(self.labels.get(column, ())):
-            return self.labels[column][value]
-        return value if isinstance(value, str) else json.dumps(value, default=str)
-
     def _get_bad(self, row: Mapping[str, Any], column: str, cause: str) -> BadRecord:
-        name = show_name(self._get_text(row, "id"))
+        name = show_name(self.get_text(row, "id"))
         return BadRecord(f"{show_name(self.where)}: record {name}: {column}: {cause}", hint=MEND)
+
+
+def _load_file(path: Path) -> bytes:
+    """The bytes of a regular file; devices and pipes are not opened."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise OSError("not a regular file" if status.st_size <= MAX_BYTES else "larger than 1 GiB")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{show_name(str(path))}: cannot be opened: {cause}") from error

@@ -18,11 +18,11 @@ from a2cli.data.records import Pair
 from a2cli.data.rows import PICTURES
 from a2cli.errors import ConfigError
 from a2cli.files import make_folder, show_name, write_bytes
-from a2cli.images.photo import Photo
-from a2cli.images.write import build_photo, encode_png
+from a2cli.images.write import build_mask_photo, build_photo, encode_png
 
 Row = dict[str, Any]
 TEXTS = ("id", "split", "category", "subcategory", "prompt", "provenance")
+PNG_LEVEL = 1  # of zlib: 6 % larger than its default and four to five times as fast
 GROUP = 16  # records a row group: a stream shuffles whole groups, a reader holds one in memory
 
 
@@ -68,9 +68,7 @@ def write_shard(
     The bytes are a function of the rows alone. Raises `DataError` when it cannot be written.
     """
     path = folder / f"{split}-{number:05d}.parquet"
-    with calling(str(path)):
-        data = encode_rows([{**row, "split": split} for row in rows])
-    write_bytes(data, path)
+    write_bytes(encode_rows([{**row, "split": split} for row in rows], str(path)), path)
     categories = Counter(row["category"] for row in rows)
     counts = {"split": split, "pairs": len(rows), "categories": categories, **(more or {})}
     write_bytes((json.dumps(counts) + "\n").encode(), path.with_suffix(".json"))
@@ -89,16 +87,17 @@ def _batch(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield part
 
 
-def encode_rows(rows: list[Row]) -> bytes:
-    """Rows of `build_row` as one parquet file, in groups of 16."""
+def encode_rows(rows: list[Row], where: str) -> bytes:
+    """Rows of `build_row` as one parquet file, in groups of 16. Raises `DataError` about `where`."""
     from datasets import Dataset, Features, Image, Value
 
     features = Features({**{name: Value("string") for name in TEXTS}, **{name: Image() for name in PICTURES}})
-    table = Dataset.from_list(
-        [{name: row[name] for name in (*TEXTS, *PICTURES)} for row in rows], features=features
-    )
     file = io.BytesIO()
-    table.to_parquet(file, batch_size=GROUP)
+    with calling(where, bars=False):
+        table = Dataset.from_list(
+            [{name: row[name] for name in (*TEXTS, *PICTURES)} for row in rows], features=features
+        )
+        table.to_parquet(file, batch_size=GROUP)
     return file.getvalue()
 
 
@@ -116,12 +115,12 @@ def build_row(pair: Pair, split: str) -> Row:
         ("ref", pair.ref_rgb, pair.ref_mask),
         ("tar", pair.tar_rgb, pair.tar_mask),
     ):
-        row[f"{view}_image"] = {"bytes": encode_png(build_photo(rgb), rgb), "path": None}
-        row[f"{view}_mask"] = {"bytes": _encode_mask(mask), "path": None}
+        row[f"{view}_image"] = {"bytes": encode_png(build_photo(rgb), rgb, level=PNG_LEVEL), "path": None}
+        row[f"{view}_mask"] = {"bytes": encode_mask(mask), "path": None}
     return row
 
 
-def _encode_mask(mask: np.ndarray) -> bytes:
-    grey = mask.astype(np.uint8) * 255
-    photo = Photo(np.dstack([grey] * 3), None, grey, "L", "PNG", "mask", "L")
-    return encode_png(photo, grey)
+def encode_mask(mask: np.ndarray) -> bytes:
+    """(H, W) bool as a grey PNG of 0 and 255."""
+    photo = build_mask_photo(mask)
+    return encode_png(photo, photo.native)

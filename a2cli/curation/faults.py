@@ -1,0 +1,230 @@
+"""What can be wrong with one record: every check, each fault a value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import numpy as np
+
+from a2cli.config.suggest import get_suggestion
+from a2cli.curation.duplicates import Fingerprint, get_digest, get_look, is_same_picture
+from a2cli.data.browse import Entry
+from a2cli.data.layouts import get_named_split
+from a2cli.data.provenance import parse_provenance
+from a2cli.data.rows import PROBLEM
+from a2cli.data.taxonomy import CATEGORIES
+from a2cli.errors import A2Error
+from a2cli.files import show_name
+from a2cli.images.read import open_photo
+from a2cli.masks.read import read_mask
+
+MIN_SIDE = 16  # px
+KINDS = {
+    "damaged file": "a shard or a list of records that cannot be read, or not to its end",
+    "missing column": "a shard or a list of records without a column that records need",
+    "wrong counts": "a shard without its file of counts, or not what it counts, or counts without their shard",
+    "bad line": "a line that is no record",
+    "no id": "a record without a name",
+    "duplicate id": "a name that another record has",
+    "no split": "a record that names no split where others do",
+    "wrong split": "the column says another split than the file's name, or no word",
+    "unknown category": "not one of the eight categories",
+    "bad text": "a text that says NaN, None or null",
+    "empty text": "a text that is there and blank",
+    "unsafe path": "a picture's path that leaves the data set's folder",
+    "bad picture": "a picture that cannot be opened and decoded",
+    "small picture": f"a side below {MIN_SIDE} px",
+    "bad mask": "a mask that cannot be opened, decoded or understood",
+    "mask size": "a mask of another size than its picture",
+    "soft mask": "a mask with values between 0 and 1",
+    "empty mask": "a mask that marks nothing",
+    "full mask": "a mask that marks everything",
+    "pair does not differ": "reference and target are one picture",
+    "duplicate": "a pair that another one of its split shows",
+    "leak": "a group or a picture that another split has as well",
+    "bad provenance": "provenance that is not a JSON object",
+    "no licence": "provenance that names no licence",
+}
+WARNINGS = frozenset({"empty text", "bad provenance", "no licence"})
+_NO_TEXT = re.compile(r"nan|none|null|<na>|undefined", re.IGNORECASE)
+_PROBLEMS = (  # what `browse` says of rows that are none; the first that fits
+    (r"no column ", "missing column"),
+    (r"line \d+: the id .* stands twice", "duplicate id"),
+    (r"(line|row) \d+: ", "bad line"),
+    (r"", "damaged file"),
+)
+Severity = Literal["fault", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: its `kind` is a key of `KINDS`, `id` "" where it is a file's, `where` that file.
+
+    A warning is worth a look; a fault makes the record, or a score measured on the data set, wrong.
+    """
+
+    kind: str
+    severity: Severity
+    id: str
+    split: str
+    where: str
+    detail: str
+
+
+def check_entry(entry: Entry, *, require_licence: bool = False) -> list[Fault]:
+    """Every fault of one record, its pictures opened and decoded; nothing is raised for what it holds."""
+    return inspect_entry(entry, require_licence=require_licence)[0]
+
+
+def inspect_entry(
+    entry: Entry, *, require_licence: bool = False, looks: bool = False
+) -> tuple[list[Fault], Fingerprint | None]:
+    """The faults of one record, and what tells it from others; None of a row that is no record.
+
+    With `looks` the fingerprint has perceptual hashes. Raises `DataError` where the library for these is missing.
+    """
+    if problem := entry.row.get(PROBLEM):
+        return [_explain(entry, str(problem))], None
+    faults = [_build(entry, kind, detail) for kind, detail in _check_texts(entry)]
+    strict = frozenset({"no licence"} if require_licence else ())
+    faults += [_build(entry, kind, detail, strict) for kind, detail in _check_provenance(entry)]
+    pictures = {}
+    for view in ("ref", "tar"):
+        try:
+            pictures[view] = _open_picture(entry, view)
+            faults += [
+                _build(entry, kind, detail) for kind, detail in _check_mask(entry, view, pictures[view])
+            ]
+        except _Bad as bad:
+            faults.append(_build(entry, bad.kind, bad.detail))
+    if len(pictures) == 2 and is_same_picture(pictures["ref"], pictures["tar"]):
+        faults.append(_build(entry, "pair does not differ", "ref_image and tar_image are one picture"))
+    return faults, _build_fingerprint(entry, pictures, looks)
+
+
+def _build_fingerprint(entry: Entry, pictures: dict[str, np.ndarray], looks: bool) -> Fingerprint:
+    digests = {view: get_digest(rgb) for view, rgb in pictures.items()}
+    hashes = {view: get_look(rgb) for view, rgb in pictures.items()} if looks else {}
+    return Fingerprint(
+        id=entry.get_text("id"),
+        split=entry.split,
+        where=entry.where,
+        group=parse_provenance(entry.get_text("provenance")).group,
+        ref=digests.get("ref", b""),
+        tar=digests.get("tar", b""),
+        ref_hash=hashes.get("ref"),
+        tar_hash=hashes.get("tar"),
+    )
+
+
+class _Bad(Exception):
+    """A picture that ends the checks of its view."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+
+def _build(entry: Entry, kind: str, detail: str, strict: frozenset[str] = frozenset()) -> Fault:
+    severity: Severity = "warning" if kind in WARNINGS - strict else "fault"
+    return Fault(kind, severity, entry.get_text("id"), entry.split, entry.where, detail)
+
+
+def _explain(entry: Entry, problem: str) -> Fault:
+    """The fault of a row that is no record."""
+    detail = problem.removeprefix(f"{show_name(entry.where)}: ")
+    kind = next(kind for pattern, kind in _PROBLEMS if re.match(pattern, detail))
+    twice = re.fullmatch(r"line \d+: the id (.*) stands twice", detail)
+    return Fault(kind, "fault", twice[1] if twice else "", entry.split, entry.where, detail)
+
+
+def _check_texts(entry: Entry) -> Iterator[tuple[str, str]]:
+    name, category, split = (entry.get_text(column) for column in ("id", "category", "split"))
+    if not name.strip():
+        yield "no id", f"record {entry.number}"
+    if category not in CATEGORIES:
+        yield "unknown category", f"{category!r}: {get_suggestion(category, CATEGORIES)}"
+    if split and _get_word(split) != _get_word(entry.split):
+        yield "wrong split", f"the column says {split!r}, the file's name {entry.split!r}"
+    elif split and not re.fullmatch(r"\w+", split):
+        yield "wrong split", f"{split!r} cannot name a split"
+    for column in ("id", "subcategory", "prompt", "provenance"):
+        value, text = entry.row.get(column), entry.get_text(column)
+        if value is None or (column == "id" and not text.strip()):
+            continue
+        if _NO_TEXT.fullmatch(text.strip()):
+            yield "bad text", f"{column} is {text!r}"
+        elif column in ("subcategory", "prompt") and not text.strip():
+            yield "empty text", f"{column} is blank"
+
+
+def _get_word(split: str) -> str:
+    """One word for each of the ways to write a split: "val", "validation"."""
+    return get_named_split(Path(split)) or split
+
+
+def _check_provenance(entry: Entry) -> Iterator[tuple[str, str]]:
+    text = entry.get_text("provenance").strip()
+    if text and not _NO_TEXT.fullmatch(text):
+        try:
+            value = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            yield "bad provenance", f"not JSON: {error}"
+        else:
+            if not isinstance(value, dict):
+                yield "bad provenance", "not a JSON object"
+    if not parse_provenance(text).rights.licence.strip():
+        yield "no licence", "nobody says what may be done with it"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _open_picture(entry: Entry, view: str) -> np.ndarray:
+    """A view's picture, (H, W, 3) uint8. Raises `_Bad`."""
+    column = f"{view}_image"
+    try:
+        rgb = open_photo(entry.reader.load_bytes(entry.row, column), name=column).rgb
+    except A2Error as error:
+        raise _Bad(_get_kind(error, "bad picture"), _get_detail(error, column)) from error
+    if min(rgb.shape[:2]) < MIN_SIDE:
+        raise _Bad("small picture", f"{column} is {rgb.shape[1]} x {rgb.shape[0]}")
+    return rgb
+
+
+def _check_mask(entry: Entry, view: str, rgb: np.ndarray) -> Iterator[tuple[str, str]]:
+    column = f"{view}_mask"
+    try:
+        data = entry.reader.load_bytes(entry.row, column)
+        height, width = open_photo(data, name=column).size
+        if (height, width) != rgb.shape[:2]:
+            sizes = f"{width} x {height}, {view}_image is {rgb.shape[1]} x {rgb.shape[0]}"
+            yield "mask size", f"{column} is {sizes}"
+            return
+        mask = read_mask(data, (height, width), hole=view == "tar")
+    except A2Error as error:
+        yield _get_kind(error, "bad mask"), _get_detail(error, column)
+        return
+    soft = float(((mask > 0) & (mask < 1)).mean())
+    if soft:
+        yield "soft mask", f"{100 * soft:.2g} % of {column} lie between 0 and 1"
+    if not (mask >= 0.5).any():
+        yield "empty mask", f"{column} marks nothing"
+    elif (mask >= 0.5).all():
+        yield "full mask", f"{column} marks everything"
+
+
+def _get_kind(error: A2Error, kind: str) -> str:
+    return "unsafe path" if "lies outside" in error.message else kind
+
+
+def _get_detail(error: A2Error, column: str) -> str:
+    """The message from the column's name on: what comes before names the record, as the fault does."""
+    start = error.message.find(f"{column}: ")
+    return error.message[start:] if start >= 0 else f"{column}: {error.message}"
