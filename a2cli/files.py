@@ -67,9 +67,16 @@ def make_folder(folder: str | Path, *, error: type[A2Error] = DataError) -> None
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold a folder for one process at a time, until the block ends or the process dies.
 
-    Raises `ConfigError` when another process holds it.
+    Raises `ConfigError` when another process holds it, `DataError` where nothing can be written.
     """
-    with open(folder / ".lock", "w") as file:
+    try:
+        file = open(folder / ".lock", "w")
+    except OSError as cause:
+        raise DataError(
+            f"{show_name(str(folder))}: cannot be written: {_get_reason(cause)}",
+            hint="check the folder and the free space",
+        ) from cause
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as cause:

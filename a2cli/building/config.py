@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from a2cli.building.records import Kind
+from a2cli.config.load import apply_overrides, build, load_yaml
 from a2cli.errors import ConfigError
 
 
@@ -75,27 +77,36 @@ class QualityConfig:
     """Which views are too poor.
 
     `side` px is the least length of the short side, `subject` the least and most share of the picture under the mask.
-    `sharpness` is the least sharpness (see `building/judge/quality.py`), `relative_sharpness` the least as a share of
-    the best view's; `clipped` the largest share of black and white pixels. `metric` names one of pyiqa's beside them,
-    with the least value it must have.
+    `sharpness`, in [0, 1], is the least sharpness (see `building/judge/quality.py`; sharp photos have 0.3 and more),
+    `relative_sharpness` a video frame's least as a share of the sharpest one's; `clipped` the largest share of the
+    subject that is pure black or white. `metric` names one of pyiqa's beside them, with the least value it must have,
+    on `device`.
     """
 
     side: int = 128
     subject: tuple[float, float] = (0.01, 0.85)
-    sharpness: float = 0.1
-    relative_sharpness: float = 0.5
+    sharpness: float = 0.22
+    relative_sharpness: float = 0.6
     clipped: float = 0.35
     metric: str | None = None
     metric_least: float = 0.0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("sharpness", "relative_sharpness", "clipped"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1]")
+        if self.side < 1 or not 0 <= self.subject[0] < self.subject[1] <= 1:
+            raise ConfigError("side must be 1 or more, subject two rising shares in [0, 1]")
 
 
 @dataclass(frozen=True)
 class PairConfig:
     """Which two views: the most varied ones of one identity.
 
-    `identity` is the largest distance of the two subjects' embeddings, in [0, 1], that still counts as one subject;
-    `variation` the least difference that makes a pair. `embedding` is `embedded` or a transformers vision model
-    (folder or hub id).
+    `identity` is the largest distance of the two subjects' embeddings, in [0, 1], that still counts as one subject,
+    `variation` the least difference that makes a pair, in [0, 1] (both: `building/judge/pairing.py`). `embedding` is
+    `embedded` or a transformers vision model (folder or hub id) on `device`.
     """
 
     embedding: str = "embedded"
@@ -156,8 +167,10 @@ class GenerateConfig:
 class BuildConfig:
     """A whole build. `allow_licence` lists the licences that may be used; None allows every one.
 
-    `shard_size` is the number of inputs a part holds and of pairs a shard; an item gets `retries` more tries and
-    `timeout_s` seconds, then it is put aside. `limit` reads only the first so many inputs.
+    A shard holds the pairs of `shard_size` inputs, pictures as `pictures` says (JPEG of quality 95). An input that
+    crashes its worker or takes longer than `timeout_s` seconds is tried `retries` times more, then put aside. `limit`
+    reads only the first so many inputs. `workers` are processes, with `engine: ray` actors on the cluster at `address`
+    (None: this machine).
     """
 
     sources: tuple[InputConfig, ...]
@@ -171,6 +184,7 @@ class BuildConfig:
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     generate: GenerateConfig | None = None
     allow_licence: tuple[str, ...] | None = None
+    pictures: Literal["jpeg", "png"] = "jpeg"
     shard_size: int = 256
     workers: int = 1
     engine: Literal["local", "ray"] = "local"
@@ -191,3 +205,21 @@ class BuildConfig:
             raise ConfigError("retries must not be negative, timeout_s must be above 0")
         if self.generate is None and (self.balance.fill or any(s.kind == "generated" for s in self.sources)):
             raise ConfigError("balance.fill and generated sources need a generator", hint="set generate.url")
+
+
+def load_build_config(
+    file: str | None, paths: Sequence[str], overrides: Sequence[str], common: dict[str, Any], **settings: Any
+) -> BuildConfig:
+    """The settings of a YAML file, if any, changed by a command line.
+
+    `paths` take the place of the file's sources; `common` holds what is known of each of them, `overrides` are
+    `key=value` texts, `settings` those of the top level; None stands for what is not said. Raises `ConfigError`.
+    """
+    where = file or "dataset build"
+    mapping = apply_overrides(load_yaml(file) if file else {}, overrides)
+    common = {name: value for name, value in common.items() if value is not None}
+    if paths:
+        mapping["sources"] = [{"path": path} for path in paths]
+    mapping["sources"] = [{**common, **one} for one in mapping.get("sources", ())]
+    mapping.update({name: value for name, value in settings.items() if value is not None})
+    return build(BuildConfig, mapping, where=where)

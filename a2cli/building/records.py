@@ -52,8 +52,9 @@ class View:
 
     `rgb` (H, W, 3) uint8 sRGB; `mask` (H, W) bool, 1 = subject, once known; `boxes` best first; `role` says which
     end of a pair the picture may be, "" for either. Frames of a video have their `time` in s and `neighbours`: the
-    frames a little before and after, as (H, W, 3) uint8 of the same size. `given` tells that box or mask came with the
-    data; `scores` what was measured.
+    frames a little before and after, as (H, W, 3) uint8 of the same size; `motion` (h, w) float32 in [-1, 1], perhaps
+    smaller, is 1 where something moves on its own, -1 where the ground is, 0 where it cannot be told. `given` tells
+    that box or mask came with the data; `scores` what was measured.
     """
 
     name: str
@@ -63,6 +64,7 @@ class View:
     role: Role = ""
     time: float | None = None
     neighbours: tuple[np.ndarray, ...] = ()
+    motion: np.ndarray | None = None
     given: bool = False
     scores: dict[str, float] = field(default_factory=dict)
 
@@ -93,7 +95,7 @@ class Reject:
     """An item that left the pipeline.
 
     `reason` is one of few short phrases, to be counted ("no subject found"); `detail` names the file and what was
-    measured.
+    measured. `failed` tells that something is broken, a file or a worker, rather than unsuitable.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Reject:
     reason: str
     detail: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
+    failed: bool = False
 
 
 class Stage(Protocol):

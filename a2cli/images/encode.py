@@ -48,7 +48,12 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 
 
 def encode_photo(
-    photo: Photo, native: np.ndarray, format: str, metadata: dict[str, str] | None = None
+    photo: Photo,
+    native: np.ndarray,
+    format: str,
+    metadata: dict[str, str] | None = None,
+    *,
+    level: int | None = None,
 ) -> bytes:
     """Encode samples laid out as `photo.native` (see `save_photo` for the arguments) as one file of `format`.
 
@@ -56,7 +61,7 @@ def encode_photo(
     quality 95. A palette or 1-bit source comes out as such when the result still fits one, else in full
     colour. Where a format cannot hold the mode: 16 bits are rounded to 8; CMYK, Lab and anything whose
     profile does not fit become sRGB; alpha is laid on white. More than 256 colours as GIF is refused. Raises
-    DataError naming the photo.
+    DataError naming the photo. `level` is that of a PNG's compression.
     """
     if format not in HELD:
         raise DataError(f"cannot save as {format}", hint="use " + ", ".join(HELD))
@@ -70,7 +75,7 @@ def encode_photo(
             return encode_tiff(samples, "1" if bilevel else mode, icc_profile, photo.exif, xmp)
         if mode.endswith(";16"):
             return encode_png16(samples, mode, icc_profile, photo.exif, _get_texts(metadata, xmp))
-        return _encode(samples, mode, icc_profile, photo, format, metadata, xmp)
+        return _encode(samples, mode, icc_profile, photo, format, metadata, xmp, level)
     except (OSError, ValueError, TypeError, KeyError, struct.error) as error:
         raise DataError(
             f"{show_name(photo.name)}: cannot be saved as {format}: {error}", hint="save it as PNG"
@@ -110,9 +115,12 @@ def _encode(
     format: str,
     metadata: dict[str, str] | None,
     xmp: bytes | None,
+    level: int | None,
 ) -> bytes:
     image = _build(samples, mode, photo, format)
     options = dict(OPTIONS.get(format, {}))
+    if level is not None:
+        options["compress_level"] = level
     if icc_profile is not None:
         options["icc_profile"] = icc_profile
     if photo.exif is not None and format not in WITHOUT_PROFILE and not _is_too_long(photo.exif, format):

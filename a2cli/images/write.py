@@ -83,9 +83,25 @@ def save_photo(
         target.write(data)
 
 
-def encode_png(photo: Photo, native: np.ndarray, *, metadata: dict[str, str] | None = None) -> bytes:
-    """The PNG file as bytes, for a pipe; arguments as for `save_photo`."""
-    return encode_photo(photo, native, "PNG", metadata)
+def encode_png(
+    photo: Photo, native: np.ndarray, *, metadata: dict[str, str] | None = None, level: int | None = None
+) -> bytes:
+    """The PNG file as bytes, for a pipe or a shard; arguments as for `save_photo`.
+
+    `level` of compression, 0 (none) to 9, for 8-bit samples; None for Pillow's own.
+    """
+    return encode_photo(photo, native, "PNG", metadata, level=level)
+
+
+def encode_jpeg(photo: Photo, native: np.ndarray) -> bytes:
+    """The JPEG file as bytes, quality 95, colour at full resolution; arguments as for `save_photo`."""
+    return encode_photo(photo, native, "JPEG")
+
+
+def build_mask_photo(mask: np.ndarray) -> Photo:
+    """A Photo of a mask, (H, W) bool or float in [0, 1], as if read from a grey PNG: 0 -> black, 1 -> white."""
+    grey = np.rint(np.clip(mask.astype(np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
+    return Photo(np.repeat(grey[..., None], 3, axis=2), None, grey, "L", "PNG", "mask", "L")
 
 
 def get_target_format(photo: Photo, target: str | Path | IO[bytes]) -> str:
@@ -124,6 +140,5 @@ def save_mask(mask: np.ndarray, path: str | Path) -> None:
     """
     if Path(path).suffix.lower() not in ("", ".png"):
         raise DataError(f"{show_name(str(path))}: masks are saved as PNG", hint="name it .png")
-    grey = np.rint(np.clip(mask.astype(np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
-    photo = Photo(np.repeat(grey[..., None], 3, axis=2), None, grey, "L", "PNG", str(path), "L")
-    write_bytes(encode_photo(photo, grey, "PNG", None), path)
+    photo = build_mask_photo(mask)
+    write_bytes(encode_photo(photo, photo.native, "PNG", None), path)

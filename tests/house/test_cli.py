@@ -23,7 +23,7 @@ EDIT_OPTIONS = (
     *("--device", "--dtype", "--vram", "--offload", "--quantize", "--dry-run", "--quiet", "--manifest"),
     *("--skip-existing", "--workers", "--engine", "--allow-urls"),
 )
-VERBS = ("synth", "build", "validate", "stats", "split", "preview", "convert")
+VERBS = ("synth", "build", "validate", "stats", "split", "preview", "convert", "taxonomy")
 
 
 def run_a2(
@@ -119,7 +119,7 @@ def test_edit_help_names_every_option_of_the_contract() -> None:
         (("edit", "a.png", "--ref", "http://x/c.png", "--mask", "m"), "addresses are not read"),
         (("train",), "Missing option '--config'"),
         (("train", "--config", "no such file.yaml"), "no such file.yaml: no such file"),
-        (("dataset", "build"), "a2 dataset build is not built yet"),
+        (("dataset", "build", "-o", "x"), "there is nothing to read"),
         (("dataset", "synht"), "No such command 'synht'"),
         (("eval", "--pred", "x"), "a2 eval is not built yet"),
         (("export", "x", "--format", "peft", "-o", "y"), "a2 export is not built yet"),

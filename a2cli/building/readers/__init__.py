@@ -1,1 +1,8 @@
 """Where items come from: one file a layout, each lists its items without decoding them, then loads one."""
+
+from __future__ import annotations
+
+from a2cli.building.readers.guess import guess_kind
+from a2cli.building.readers.listing import list_inputs, load_item
+
+__all__ = ["guess_kind", "list_inputs", "load_item"]

@@ -1,0 +1,138 @@
+"""Supervised worker processes: one that crashes or hangs is replaced, and its task put aside after its retries."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from a2cli.building.chain import Chain, Progress
+from a2cli.building.config import BuildConfig
+from a2cli.building.records import Item, Reject
+from a2cli.errors import DataError
+
+AHEAD = 3  # tasks a worker that wait: enough to keep it busy, few enough to stay in memory
+_chain: Chain | None = None  # of a worker process
+
+
+class Engine(Protocol):
+    """Takes tasks through the stages, in order, and never raises for one; a context manager."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None: ...
+
+    def map(self, tasks: Iterable[Progress]) -> Iterator[Progress]: ...
+
+
+@dataclass
+class _Running:
+    """A task on its way, and how often it was tried."""
+
+    progress: Progress
+    future: Future[Progress]
+    tries: int = 1
+
+
+class Pool:
+    """`workers` processes that take tasks through the stages `names`; a context manager."""
+
+    def __init__(
+        self,
+        config: BuildConfig,
+        cache: Path,
+        names: tuple[str, ...] | None = None,
+        workers: int | None = None,
+    ) -> None:
+        try:
+            from pebble import ProcessPool
+        except ImportError as error:
+            raise DataError("pebble is not installed", hint="pip install 'a2cli[dataset]'") from error
+        self.config, self.workers = config, workers or config.workers
+        self._pool = ProcessPool(
+            max_workers=self.workers,
+            initializer=_start,
+            initargs=(config, cache, names, self.workers, os.getpid()),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+    def map(self, tasks: Iterable[Progress]) -> Iterator[Progress]:
+        """Take tasks through the stages; results come in the order of the tasks, and never an exception for one."""
+        waiting: deque[_Running] = deque()
+        for progress in tasks:
+            waiting.append(_Running(progress, self._submit(progress)))
+            if len(waiting) >= AHEAD * self.workers:
+                yield self._finish(waiting.popleft())
+        while waiting:
+            yield self._finish(waiting.popleft())
+
+    def _submit(self, progress: Progress) -> Future[Progress]:
+        future: Future[Progress] = self._pool.schedule(_run, args=[progress], timeout=self.config.timeout_s)
+        return future
+
+    def _finish(self, running: _Running) -> Progress:
+        from pebble import ProcessExpired
+
+        while True:
+            try:
+                return running.future.result()
+            except FutureTimeout:
+                reason, detail = "took too long", f"more than {self.config.timeout_s:g} s"
+            except ProcessExpired as error:
+                reason, detail = "crashed its worker", f"exit code {error.exitcode}"
+            if running.tries > self.config.retries:
+                return _put_aside(running.progress, reason, f"{detail}, {running.tries} tries")
+            running.tries += 1
+            running.future = self._submit(running.progress)
+
+
+def _put_aside(progress: Progress, reason: str, detail: str) -> Progress:
+    state = progress.state
+    dropped = state.dropped if isinstance(state, Item) else {}
+    reject = Reject(progress.task.input.id, "worker", reason, detail, dropped, failed=True)
+    return Progress(progress.task, reject, progress.seconds)
+
+
+def _start(
+    config: BuildConfig, cache: Path, names: tuple[str, ...] | None, workers: int, parent: int
+) -> None:
+    """Make a worker process ready: its share of the cores, its stages, and an end when its parent is gone."""
+    global _chain
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    cv2.setNumThreads(1)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    _chain = Chain(config, cache, names)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)  # killed with -9: nobody is left to send the result to
+
+
+def _run(progress: Progress) -> Progress:
+    assert _chain is not None
+    return _chain(progress)
