@@ -70,13 +70,13 @@ def lock_folder(folder: Path) -> Iterator[None]:
     Raises `ConfigError` when another process holds it, `DataError` where nothing can be written.
     """
     try:
-        file = open(folder / ".lock", "w")
+        handle = os.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o666)
     except OSError as cause:
         raise DataError(
             f"{show_name(str(folder))}: cannot be written: {_get_reason(cause)}",
             hint="check the folder and the free space",
         ) from cause
-    with file:
+    with open(handle, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as cause:

@@ -162,6 +162,12 @@ class GenerateConfig:
     timeout_s: float = 120.0
     licence: str = ""
 
+    def __post_init__(self) -> None:
+        if self.retries < 0 or self.budget < 0:
+            raise ConfigError("generate: retries and budget must not be negative")
+        if self.timeout_s <= 0:
+            raise ConfigError("generate: timeout_s must be above 0")
+
 
 @dataclass(frozen=True)
 class BuildConfig:

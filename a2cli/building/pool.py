@@ -19,6 +19,7 @@ from a2cli.building.chain import Chain, Progress
 from a2cli.building.config import BuildConfig
 from a2cli.building.records import Item, Reject
 from a2cli.errors import DataError
+from a2cli.quiet import quieten_libraries
 
 AHEAD = 3  # tasks a worker that wait: enough to keep it busy, few enough to stay in memory
 _chain: Chain | None = None  # of a worker process
@@ -123,6 +124,7 @@ def _start(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     cv2.setNumThreads(1)
+    quieten_libraries()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _chain = Chain(config, cache, names)
 

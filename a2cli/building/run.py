@@ -19,6 +19,7 @@ from typing import Any
 
 from a2cli.building.chain import Progress
 from a2cli.building.config import BuildConfig
+from a2cli.building.generate_access import load_key
 from a2cli.building.output import BuildReport, choose_pairs, write_data_set
 from a2cli.building.parts import Part, PartStore
 from a2cli.building.plan import count_plan, list_fill, read_plan, write_plan
@@ -43,6 +44,8 @@ def run_build(config: BuildConfig, out: Path, show: Show | None = None) -> Build
     `DataError` when no pair comes out or the disk refuses.
     """
     check_split_name(config.split)
+    if config.generate is not None:
+        load_key(config.generate)  # a missing key is said before anything is read
     make_folder(out)
     with lock_folder(out):
         work, settings = out / ".work", _get_settings(config)

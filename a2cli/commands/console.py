@@ -9,19 +9,15 @@ import json
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from a2cli.errors import ConfigError
+from a2cli.quiet import quieten_libraries
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-
-# diffusers and peft import these where they are installed, and they say what they lack on this machine.
-_TALKATIVE = ("torchao", "bitsandbytes", "torch.utils._pytree")
 
 
 def not_built(what: str) -> ConfigError:
@@ -69,13 +65,7 @@ class _Warnings(logging.Handler):
 @contextmanager
 def open_console(*, quiet: bool = False) -> Iterator[Console]:
     """A Console for the length of a command; the engine's log records of level WARNING go to stderr."""
-    for library in ("TRANSFORMERS", "DIFFUSERS", "HF_HUB", "DATASETS"):
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    for library in _TALKATIVE:
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # autocast's norms on CPUs
+    quieten_libraries()
     logger, handler = logging.getLogger("a2cli"), _Warnings(logging.ERROR if quiet else logging.WARNING)
     logger.addHandler(handler)
     bar = None

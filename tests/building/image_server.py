@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from a2cli.building.config import GenerateConfig
+from a2cli.building.generate import Generator
+from a2cli.building.records import Item, Reject, View
 from a2cli.images.write import build_photo, encode_png
+
+RGB = np.random.default_rng(3).integers(0, 256, (40, 56, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -134,3 +140,19 @@ def parse(headers: dict[str, str], body: bytes) -> tuple[dict[str, Any], bytes |
         else:
             fields[name] = content.decode()
     return fields, image
+
+
+def build_config(url: str, **options: Any) -> GenerateConfig:
+    settings: dict[str, Any] = {"size": "64x64", "retries": 2, "timeout_s": 5.0, "key_variable": "A2_NO_KEY"}
+    settings.update(options)
+    return GenerateConfig(url, **settings)
+
+
+def build_item(*views: View, name: str = "one", **options: Any) -> Item:
+    return Item(name, name, views, category="vehicles", subcategory="sports car", **options)
+
+
+def ask(server: ImageServer, cache: Path, **options: Any) -> Item | Reject:
+    """Complete an item of one picture."""
+    stage = Generator(build_config(server.url, **options), cache)
+    return stage(build_item(View("a.jpg", RGB)))

@@ -63,9 +63,10 @@ class GroundingDinoDetector:
 
 def get_phrases(item: Item) -> tuple[str, ...]:
     """What to ask for: the subcategory, else the category's nouns, else the nouns of all categories."""
-    from a2cli.data.taxonomy import get_nouns
+    from a2cli.data.taxonomy import get_noun, get_nouns
 
-    wanted = " ".join(re.sub(r"[.?!]", " ", item.subcategory.lower()).split())  # these part phrases
+    noun = get_noun(item.category, item.subcategory) if item.subcategory else ""
+    wanted = " ".join(re.sub(r"[.?!]", " ", noun.lower()).split())  # these part phrases
     if wanted:
         return (wanted,)
     categories = (item.category,) if item.category in CATEGORIES else CATEGORIES
