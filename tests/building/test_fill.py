@@ -38,7 +38,7 @@ def answer(request: Request) -> Answer:
 def make_config(raw: Path, server: ImageServer, budget: int) -> BuildConfig:
     return BuildConfig(
         (InputConfig(str(raw), kind="views"),),
-        generate=GenerateConfig(server.url, budget=budget, licence="CC0-1.0"),
+        generate=GenerateConfig(server.url, budget=budget, size="192x192", licence="CC0-1.0"),
         balance=BalanceConfig(fill=1),
         dedupe=DedupeConfig(distance=None),
         shard_size=2,
