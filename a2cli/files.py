@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,11 +21,11 @@ def show_name(name: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
-def write_bytes(data: bytes, path: str | Path, *, error: type[A2Error] = DataError) -> None:
+def write_bytes(data: bytes | Iterable[bytes], path: str | Path, *, error: type[A2Error] = DataError) -> None:
     """Write a file that is the old one or the new one at every moment, also after kill -9 or a full disk.
 
-    Written beside the target, synced, renamed over it; the mode bits of a file that is replaced are kept.
-    Raises `error` naming the path and the cause; no temporary stays.
+    `data`, whole or in parts, is written beside the target, synced, renamed over it; the mode bits of a file that is
+    replaced are kept. Raises `error` naming the path and the cause; no temporary stays.
     """
     path = Path(path)
     try:
@@ -36,7 +36,8 @@ def write_bytes(data: bytes, path: str | Path, *, error: type[A2Error] = DataErr
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(handle, "wb") as file:
-                file.write(data)
+                for part in (data,) if isinstance(data, bytes) else data:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             if path.exists():

@@ -10,7 +10,7 @@ from pathlib import Path
 from a2cli.building.config import BuildConfig, InputConfig
 from a2cli.building.encode import Candidate, encode_item
 from a2cli.building.records import Input, Item, Reject, Stage
-from a2cli.errors import A2Error, BackboneError, ConfigError
+from a2cli.errors import A2Error, BackboneError, CheckpointError, ConfigError
 
 State = Input | Item | Candidate | Reject
 READ, ENCODE = "read", "encode"
@@ -84,8 +84,8 @@ class Chain:
             if name == "generate" and not task.granted and len(state.views) < 2:
                 return Reject(state.id, name, "generator budget spent")
             return self.stages[name](state)
-        except (ConfigError, BackboneError):
-            raise  # no input can do better: a model that is not there, a key that is not set
+        except (ConfigError, BackboneError, CheckpointError):
+            raise  # no input can do better: a model that is not there or damaged, a key that is not set
         except A2Error as error:
             return Reject(task.input.id, name, "cannot be used", str(error), dropped, failed=True)
         except Exception as error:  # a library's own, on one odd picture: the other inputs go on

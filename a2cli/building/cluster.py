@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -86,6 +88,7 @@ def group_stages(config: BuildConfig) -> list[tuple[bool, tuple[str, ...]]]:
 
 
 def _connect(ray: Any, config: BuildConfig) -> None:
+    terminate = signal.getsignal(signal.SIGTERM)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
@@ -96,6 +99,10 @@ def _connect(ray: Any, config: BuildConfig) -> None:
             log_to_driver=False,
             configure_logging=False,
         )
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)  # Ray has put its own there
+    except SystemExit as error:  # its own, which exits with 15
+        raise SystemExit(128 + signal.SIGTERM) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = config.address or "this machine"
         raise ConfigError(

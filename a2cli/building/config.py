@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from a2cli.building.records import Kind
 from a2cli.config.load import apply_overrides, build, load_yaml
+from a2cli.data.hashes import BITS
 from a2cli.errors import ConfigError
 
 
@@ -17,7 +18,8 @@ class InputConfig:
 
     `kind` is guessed from what lies there where it is not said. A clip of at most `clip_seconds` is an item;
     `frames` of it are looked at, each with its neighbours `neighbour_seconds` before and after. Of a folder of views at
-    most `views` make an item. `count` is how many items a `generated` source makes.
+    most `views` make an item. `count` is how many items a `generated` source makes. With `allow_urls` a manifest may
+    name pictures by http(s) addresses of the open internet.
     """
 
     path: str = ""
@@ -35,6 +37,7 @@ class InputConfig:
     views: int = 8
     count: int = 0
     max_side: int = 1536
+    allow_urls: bool = False
 
     def __post_init__(self) -> None:
         if not self.path and self.kind != "generated":
@@ -61,6 +64,11 @@ class DetectConfig:
     box_threshold: float = 0.3
     text_threshold: float = 0.25
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("box_threshold", "text_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,10 @@ class DedupeConfig:
 
     distance: int | None = 4
 
+    def __post_init__(self) -> None:
+        if self.distance is not None and not 0 <= self.distance < BITS // 2:
+            raise ConfigError(f"distance must lie in [0, {BITS // 2 - 1}], in bits, not {self.distance}")
+
 
 @dataclass(frozen=True)
 class BalanceConfig:
@@ -143,6 +155,14 @@ class BalanceConfig:
     per_category: int | None = None
     per_subcategory: int | None = None
     fill: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("per_category", "per_subcategory"):
+            quota = getattr(self, name)
+            if quota is not None and quota < 1:
+                raise ConfigError(f"{name} must be 1 or more, not {quota}", hint="leave it out for no quota")
+        if self.fill < 0:
+            raise ConfigError(f"fill must not be negative, as {self.fill} is")
 
 
 @dataclass(frozen=True)
@@ -167,6 +187,11 @@ class GenerateConfig:
             raise ConfigError("generate: retries and budget must not be negative")
         if self.timeout_s <= 0:
             raise ConfigError("generate: timeout_s must be above 0")
+        if not self.key_variable.isidentifier():  # not quoted: it may be the key
+            raise ConfigError(
+                "generate: key_variable is no name of a variable",
+                hint="the key itself stays in the environment",
+            )
 
 
 @dataclass(frozen=True)
@@ -226,6 +251,9 @@ def load_build_config(
     common = {name: value for name, value in common.items() if value is not None}
     if paths:
         mapping["sources"] = [{"path": path} for path in paths]
-    mapping["sources"] = [{**common, **one} for one in mapping.get("sources", ())]
+    named = mapping.get("sources") or ()
+    if not isinstance(named, list | tuple) or not all(isinstance(one, dict) for one in named):
+        raise ConfigError(f"{where}: sources: expected a list of keys and values", hint="- path: FOLDER")
+    mapping["sources"] = [{**common, **one} for one in named]
     mapping.update({name: value for name, value in settings.items() if value is not None})
     return build(BuildConfig, mapping, where=where)

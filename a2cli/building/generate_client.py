@@ -119,7 +119,7 @@ class ImageClient:
         """Count a picture against the budget, before it is asked for; False where nothing is left."""
         try:
             with _hold(self.cache):
-                taken = {path.stem for path in self.cache.iterdir() if path.suffix in (".asked", ".image")}
+                taken = _list_asked(self.cache)
                 if kept.stem not in taken and len(taken) >= self.config.budget:
                     return False
                 kept.with_suffix(".asked").touch()
@@ -231,6 +231,15 @@ class ImageClient:
             text = re.sub(r"<[^>]*>", " ", text)
         text = text.replace(key, "***") if key else text
         return show_name(" ".join(text.split()))[:300]
+
+
+def count_asked(cache: Path) -> int:
+    """How many pictures of a budget a cache's folder accounts for; 0 where there is none."""
+    return len(_list_asked(cache)) if cache.is_dir() else 0
+
+
+def _list_asked(cache: Path) -> set[str]:
+    return {path.stem for path in cache.iterdir() if path.suffix in (".asked", ".image")}
 
 
 def _fail(detail: str, *, again: bool = True) -> _Failed:

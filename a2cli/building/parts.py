@@ -81,11 +81,24 @@ class PartStore:
             ) from error
 
     def read_rows(self, number: int, ids: set[str]) -> Iterator[Row]:
-        """The rows of a part with one of `ids`, in order, pictures as they were written."""
-        if ids:
-            for entry in browse(str(self._get_path(number, "parquet"))):
+        """The rows of a part with one of `ids`, in order, pictures as they were written.
+
+        Raises `DataError` where one cannot be read: none is left out in silence.
+        """
+        if not ids:
+            return
+        path, found = self._get_path(number, "parquet"), set()
+        if path.exists():
+            for entry in browse(str(path)):
                 if entry.row.get("id") in ids:
+                    found.add(entry.row["id"])
                     yield dict(entry.row)
+        if found != ids:
+            shown = show_name(str(path))
+            raise DataError(
+                f"{shown}: {len(ids - found)} of its pairs cannot be read",
+                hint=f"remove it and {self._get_path(number, 'json').name}, and run again",
+            )
 
     def _get_path(self, number: int, suffix: str) -> Path:
         return self.folder / f"part-{number:05d}.{suffix}"

@@ -14,20 +14,26 @@ from a2cli.building.config import BuildConfig, InputConfig
 from a2cli.building.readers import list_inputs
 from a2cli.building.records import Input, Reject
 from a2cli.data.provenance import Rights
-from a2cli.files import write_bytes
+from a2cli.errors import DataError
+from a2cli.files import show_name, write_bytes
 
 PICTURES_OF_A_PAIR = 2
 
 
-def write_plan(config: BuildConfig, file: Path, prefix: str = "") -> int:
+def write_plan(config: BuildConfig, file: Path, prefix: str = "", spent: int = 0) -> int:
     """List the inputs of all sources into a file of JSON lines; returns how many there are.
 
     Ids are made unique: they begin with `prefix`, and from the second source on with its number. The generator's
-    budget is granted here, in reading order, so that it does not depend on which worker comes first.
+    budget, less the pictures already `spent`, is granted here, in reading order, so that it does not depend on which
+    worker comes first.
     """
-    lines = []
+    write_bytes(_build_lines(config, prefix, spent), file)
+    return count_plan(file)
+
+
+def _build_lines(config: BuildConfig, prefix: str, spent: int) -> Iterator[bytes]:
     ids: set[str] = set()
-    budget = config.generate.budget if config.generate else 0
+    budget = config.generate.budget - spent if config.generate else 0
     for number, one in enumerate(_limit(_list(config), config.limit)):
         source, state = one
         name = prefix + (state.id if source == 0 else f"{source + 1}/{state.id}")
@@ -39,24 +45,34 @@ def write_plan(config: BuildConfig, file: Path, prefix: str = "") -> int:
         budget -= needed if granted else 0
         kind = "reject" if isinstance(state, Reject) else "input"
         value = {"source": source, kind: asdict(replace(state, id=name)), "granted": granted}
-        lines.append(json.dumps(value) + "\n")
-    write_bytes("".join(lines).encode(), file)
-    return len(lines)
+        yield (json.dumps(value) + "\n").encode()
 
 
 def read_plan(config: BuildConfig, file: Path) -> Iterator[Progress]:
-    """The tasks of a plan, in order; what could not even be listed comes as a reject already."""
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            value = json.loads(line)
-            source = config.sources[value["source"]]
-            state: State
-            if "reject" in value:
-                reject = Reject(**value["reject"])
-                one, state = Input(reject.id, "images", ""), replace(reject, failed=True)
-            else:
-                one = state = _build_input(value["input"])
-            yield Progress(Task(one, source, value["granted"]), state)
+    """The tasks of a plan, in order; what could not even be listed comes as a reject already.
+
+    Raises `DataError` for a plan that is damaged.
+    """
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield _build_progress(config, json.loads(line))
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                shown = f"{show_name(str(file))}, line {number}"
+                raise DataError(
+                    f"{shown}: cannot be read", hint=f"remove {show_name(str(file.parent))} to begin anew"
+                ) from error
+
+
+def _build_progress(config: BuildConfig, value: dict[str, Any]) -> Progress:
+    source = config.sources[value["source"]]
+    state: State
+    if "reject" in value:
+        reject = Reject(**value["reject"])
+        one, state = Input(reject.id, "images", ""), replace(reject, failed=True)
+    else:
+        one = state = _build_input(value["input"])
+    return Progress(Task(one, source, value["granted"]), state)
 
 
 def survey(config: BuildConfig) -> dict[str, dict[str, int]]:

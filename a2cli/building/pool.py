@@ -11,7 +11,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +25,7 @@ from a2cli.errors import DataError
 from a2cli.quiet import quieten_libraries
 
 AHEAD = 3  # tasks a worker that wait: enough to keep it busy, few enough to stay in memory
+MOST_BREAKS = 6  # times in a row that all workers end without a result, before it is they that are broken
 _chain: Chain | None = None  # of a worker process
 
 
@@ -54,17 +58,26 @@ class Pool:
         names: tuple[str, ...] | None = None,
         workers: int | None = None,
     ) -> None:
+        self.config, self.workers = config, workers or config.workers
+        self._arguments = (config, cache, names, self.workers, os.getpid())
+        self._pool = self._open()
+        self._breaks = 0
+
+    def _open(self) -> Any:
         try:
             from pebble import ProcessPool
         except ImportError as error:
             raise DataError("pebble is not installed", hint="pip install 'a2cli[dataset]'") from error
-        self.config, self.workers = config, workers or config.workers
-        self._pool = ProcessPool(
+        pool = ProcessPool(
             max_workers=self.workers,
             initializer=_start,
-            initargs=(config, cache, names, self.workers, os.getpid()),
+            initargs=self._arguments,
             context=multiprocessing.get_context("spawn"),
         )
+        with _hold_interrupts():
+            started: bool = pool.active  # asking starts it
+        assert started
+        return pool
 
     def __enter__(self) -> Pool:
         return self
@@ -82,28 +95,54 @@ class Pool:
         for progress in tasks:
             waiting.append(_Running(progress, self._submit(progress)))
             if len(waiting) >= AHEAD * self.workers:
-                yield self._finish(waiting.popleft())
+                yield self._finish(waiting.popleft(), waiting)
         while waiting:
-            yield self._finish(waiting.popleft())
+            yield self._finish(waiting.popleft(), waiting)
 
     def _submit(self, progress: Progress) -> Future[Progress]:
-        future: Future[Progress] = self._pool.schedule(_run, args=[progress], timeout=self.config.timeout_s)
-        return future
+        while True:
+            try:
+                future: Future[Progress] = self._pool.schedule(
+                    _run, args=[progress], timeout=self.config.timeout_s
+                )
+                return future
+            except RuntimeError:  # all workers ended while nothing ran
+                self._replace()
 
-    def _finish(self, running: _Running) -> Progress:
+    def _finish(self, running: _Running, waiting: Iterable[_Running]) -> Progress:
         from pebble import ProcessExpired
 
         while True:
             try:
-                return running.future.result()
+                done = running.future.result()
+                self._breaks = 0
+                return done
             except FutureTimeout:
                 reason, detail = "took too long", f"more than {self.config.timeout_s:g} s"
             except ProcessExpired as error:
                 reason, detail = "crashed its worker", f"exit code {error.exitcode}"
+            except (
+                BrokenProcessPool
+            ):  # a crash so early that pebble cannot tell whose it was: the oldest task's
+                reason, detail = "crashed its worker", "at once"
+                for other in waiting:
+                    if not other.future.done() or isinstance(other.future.exception(), BrokenProcessPool):
+                        other.future = self._submit(other.progress)
             if running.tries > self.config.retries:
                 return _put_aside(running.progress, reason, f"{detail}, {running.tries} tries")
             running.tries += 1
             running.future = self._submit(running.progress)
+
+    def _replace(self) -> None:
+        """New workers for those that are gone."""
+        self._breaks += 1
+        if self._breaks > MOST_BREAKS:
+            raise DataError(
+                "the worker processes end before they do anything", hint="check memory and limits"
+            )
+        self._pool.stop()
+        self._pool.join()
+        self._pool = self._open()
 
 
 def _put_aside(progress: Progress, reason: str, detail: str) -> Progress:
@@ -120,13 +159,25 @@ def _start(
     global _chain
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(OSError):
+        os.dup2(2, 1)  # results alone go to stdout, whatever a library prints
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     cv2.setNumThreads(1)
     quieten_libraries()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     _chain = Chain(config, cache, names)
+
+
+@contextmanager
+def _hold_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches this thread after the block, and never the threads and processes that are started in it."""
+    ensure_running()  # starting multiprocessing's tracker would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch(parent: int) -> None:

@@ -77,6 +77,7 @@ def convert(
     make_folder(config.out)
     with ExitStack() as stack:
         stack.enter_context(lock_folder(config.out))
+        _check_out(config)  # again: another process may have been here before
         (config.out / FAILURES).unlink(missing_ok=True)
         failures: list[Failure] = []
         written = 0

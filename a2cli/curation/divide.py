@@ -12,8 +12,8 @@ from typing import Any
 
 from a2cli.curation.duplicates import Fingerprint, get_digest, get_look
 from a2cli.curation.split import ASIDE, Candidate, SplitConfig, SplitPlan, plan_split
-from a2cli.curation.spread import spread
 from a2cli.data.browse import Entry, browse
+from a2cli.data.processes import work_in_order
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import BadRecord
 from a2cli.data.rows import OPTIONAL, PICTURES
@@ -72,7 +72,7 @@ def divide_dataset(
     bad: list[str] = []
     ids: set[str] = set()
     read = partial(_read_candidate, looks=config.near is not None)
-    for entry, found in spread(read, browse(path), workers):
+    for entry, found in work_in_order(read, browse(path), workers):
         if isinstance(found, str):
             bad.append(found)
         elif found.print.id in ids:

@@ -149,7 +149,7 @@ def _check_texts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "no id", f"record {entry.number}"
     if category not in CATEGORIES:
         yield "unknown category", f"{category!r}: {get_suggestion(category, CATEGORIES)}"
-    if split and _get_word(split) != _get_word(entry.split):
+    if split and get_split_word(split) != get_split_word(entry.split):
         yield "wrong split", f"the column says {split!r}, the file's name {entry.split!r}"
     elif split and not re.fullmatch(r"\w+", split):
         yield "wrong split", f"{split!r} cannot name a split"
@@ -163,7 +163,7 @@ def _check_texts(entry: Entry) -> Iterator[tuple[str, str]]:
             yield "empty text", f"{column} is blank"
 
 
-def _get_word(split: str) -> str:
+def get_split_word(split: str) -> str:
     """One word for each of the ways to write a split: "val", "validation"."""
     return get_named_split(Path(split)) or split
 

@@ -60,7 +60,7 @@ def write_preview(
     sample = choose_records(path, split=split, limit=limit, seed=seed, category=category)
     cards: list[Card] = []
     left = MOST_BYTES
-    for place, entry in _place(browse(path, split)):
+    for place, entry in _place(browse(path, split, files={where for where, _ in sample.places})):
         if place not in sample.places:
             continue
         card = load_card(entry, size)

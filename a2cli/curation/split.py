@@ -12,6 +12,7 @@ from a2cli.config.suggest import get_suggestion
 from a2cli.curation.duplicates import Fingerprint, LookIndex
 from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import ConfigError
+from a2cli.files import show_name
 
 SPLITS = ("train", "validation", "test")
 ASIDE = ""  # the split of records that no split may have
@@ -112,7 +113,7 @@ def plan_split(records: Sequence[Candidate], config: SplitConfig) -> SplitPlan:
             f"{lost} of {len(records)} records are put aside: they belong to others that were taken"
         )
     emptied = [name for name in present if name not in config.hold_out and not counts["train"][name]]
-    warnings += [f"{name}: nothing is left to train on" for name in emptied]
+    warnings += [f"{show_name(name)}: nothing is left to train on" for name in emptied]
     return SplitPlan(
         splits, {name: dict(found) for name, found in counts.items()}, len(components), tuple(warnings)
     )
@@ -158,7 +159,7 @@ def _list_shortages(
     counts = Counter(record.category for record in records if splits.get(record.print.id) == split)
     for name in names:
         if needed is not None and counts[name] < needed:
-            yield f"{name}: {counts[name]} of {needed} records for {split}"
+            yield f"{show_name(name)}: {counts[name]} of {needed} records for {split}"
 
 
 def join_components(records: Sequence[Candidate], config: SplitConfig) -> list[list[int]]:

@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 
 from a2cli.curation.duplicates import Fingerprint, find_matches
-from a2cli.curation.faults import KINDS, Fault, check_entry, inspect_entry
-from a2cli.curation.spread import spread
+from a2cli.curation.faults import KINDS, Fault, check_entry, get_split_word, inspect_entry
 from a2cli.data.browse import Entry, browse
+from a2cli.data.processes import work_in_order
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name
 
@@ -82,7 +82,7 @@ def validate(
     prints: list[Fingerprint] = []
     shards: dict[str, _Shard] = defaultdict(_Shard)
     ids: dict[str, str] = {}
-    for done, (entry, (found, fingerprint)) in enumerate(spread(inspect, entries, workers), start=1):
+    for done, (entry, (found, fingerprint)) in enumerate(work_in_order(inspect, entries, workers), start=1):
         faults += found
         shards[entry.where].add(entry, found)
         if fingerprint is not None:
@@ -171,7 +171,7 @@ def _check_counts(file: Path, shard: _Shard) -> Iterator[Fault]:
         yield _build(file, f"{shard.records} records, {counts.name} says {pairs}")
     elif categories != shard.categories:
         yield _build(file, f"its categories are not those of {counts.name}")
-    if split is not None and set(shard.splits) - {split}:
+    if split is not None and {get_split_word(name) for name in shard.splits} - {get_split_word(str(split))}:
         yield _build(file, f"its splits are {', '.join(sorted(shard.splits))}, {counts.name} says {split}")
 
 

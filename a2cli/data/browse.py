@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from a2cli.data.calls import calling
-from a2cli.data.layouts import METADATA, SPLIT_WORDS, Layout, find_layout, get_named_split, get_split_error
+from a2cli.data.layouts import (
+    METADATA,
+    SPLIT_WORDS,
+    Layout,
+    find_layout,
+    get_named_split,
+    get_split_error,
+    list_shards,
+)
 from a2cli.data.metadata import read_metadata
 from a2cli.data.parquet import stream_shards
 from a2cli.data.records import Pair
@@ -48,12 +56,15 @@ class Entry:
         return self.reader.get_text(self.row, column)
 
 
-def browse(path: str, split: str | None = None, *, pictures: bool = True) -> Iterator[Entry]:
+def browse(
+    path: str, split: str | None = None, *, pictures: bool = True, files: Set[str] | None = None
+) -> Iterator[Entry]:
     """Go through a data set on disk, one split of it or all: files by name, records as they lie there.
 
-    Nothing is copied and only a few rows are in memory at a time; without `pictures` only texts are read. A record
-    that names no split counts to each. Raises `DataError` for a path without pairs and for a hub id, `ConfigError`
-    for a split that is not there, at the latest when the end is reached.
+    Nothing is copied and only a few rows are in memory at a time; without `pictures` only texts are read, and with
+    `files`, named as in `Entry.where`, no others are opened. A record that names no split counts to each. Raises
+    `DataError` for a path without pairs and for a hub id, `ConfigError` for a split that is not there, at the latest
+    when the end is reached.
     """
     parts = _find_parts(path, split)
     if parts[0].layout.kind == "hub":
@@ -61,7 +72,7 @@ def browse(path: str, split: str | None = None, *, pictures: bool = True) -> Ite
             f"{show_name(path)}: no such file or folder, and what lies on a hub cannot be gone through",
             hint="download it first: hf download --repo-type dataset",
         )
-    return _browse(parts, split, (*REQUIRED, *OPTIONAL, "split") if pictures else TEXTS)
+    return _browse(parts, split, (*REQUIRED, *OPTIONAL, "split") if pictures else TEXTS, files)
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,13 @@ def _find_parts(path: str, split: str | None) -> list[_Part]:
             continue
         word = get_named_split(Path(name)) if layout.kind == "parquet" else None
         found[layout] = _Part(layout, (word or name) if layout.named else None)
+    if split is None and any(part.layout.kind == "parquet" and part.layout.named for part in found.values()):
+        known = {file for layout in found for file in layout.files}
+        if rest := tuple(
+            file for file in list_shards(path) if file not in known
+        ):  # no known split's name is theirs
+            layout = Layout("parquet", next(iter(found)).where, rest)
+            found[layout] = _Part(layout, None)
     return sorted(found.values(), key=lambda part: part.layout.files)
 
 
@@ -115,11 +133,15 @@ def _list_splits(place: Path) -> list[str]:
     return names
 
 
-def _browse(parts: list[_Part], split: str | None, columns: tuple[str, ...]) -> Iterator[Entry]:
+def _browse(
+    parts: list[_Part], split: str | None, columns: tuple[str, ...], files: Set[str] | None
+) -> Iterator[Entry]:
     number = 0
     there: set[str] = set()
     for part in parts:
         for file in part.layout.files:
+            if files is not None and str(file) not in files:
+                continue
             for row, reader in _read_file(part, file, columns):
                 name = part.get_split(file, reader.get_text(row, "split"))
                 if not row.get(PROBLEM):

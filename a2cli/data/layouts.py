@@ -20,6 +20,7 @@ SPLIT_WORDS = {  # as `datasets` knows them in names of files and folders
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
+HIDDEN = re.compile(r"(?:^|/)\.")
 HUB_ID = re.compile(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", re.ASCII)
 KNOWN = f"a folder with {METADATA} or parquet shards, or one that Dataset.save_to_disk wrote"
 
@@ -74,20 +75,30 @@ def _find_in_folder(folder: Path, split: str) -> Layout:
         if chosen is None:
             raise get_split_error(str(folder), split, named)
         return Layout("imagefolder", str(folder), (chosen,), named=True)
-    hidden = re.compile(r"(?:^|/)\.")
-    shards = [file for file in folder.rglob("*.parquet") if not hidden.search(str(file.relative_to(folder)))]
+    shards = list_shards(str(folder))
     if not shards:
         what = "holds no data set" if any(folder.iterdir()) else "an empty folder"
         raise DataError(f"{show_name(str(folder))}: {what}", hint=f"name {KNOWN}")
-    return _pick_shards(str(folder), folder, sorted(shards), split)
+    return _pick_shards(str(folder), folder, shards, split)
 
 
 def _find_by_pattern(pattern: str, split: str) -> Layout:
-    found = sorted(Path(name) for name in glob.glob(pattern, recursive=True))
-    shards = [file for file in found if file.suffix == ".parquet" and file.is_file()]
+    shards = list_shards(pattern)
     if not shards:
         raise DataError(f"{show_name(pattern)}: no parquet file has such a name", hint="check the path")
     return _pick_shards(pattern, Path(os.path.commonpath([file.parent for file in shards])), shards, split)
+
+
+def list_shards(path: str) -> list[Path]:
+    """Parquet files by name: in a folder and below it, a single one, or those of a pattern; none if there are none."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        found = [file for file in place.rglob("*.parquet") if not HIDDEN.search(str(file.relative_to(place)))]
+    elif place.is_file():
+        found = [place]
+    else:
+        found = [Path(name) for name in glob.glob(str(place), recursive=True)]
+    return sorted(file for file in found if file.suffix == ".parquet" and file.is_file())
 
 
 def _find_saved(folder: Path, split: str) -> Layout:

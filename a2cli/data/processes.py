@@ -1,4 +1,4 @@
-"""Numbered work in several processes: results in order, a bounded number of them ahead, nothing left running."""
+"""Work on many items in several processes: results in order, a bounded number ahead, nothing left running."""
 
 from __future__ import annotations
 
@@ -6,53 +6,60 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection, parent_process
-from typing import TypeVar
+from multiprocessing import connection, get_context, parent_process
+from typing import Literal, TypeVar
 
 import cv2
 
-from a2cli.errors import DataError
+from a2cli.errors import ConfigError, DataError
 
+_Item = TypeVar("_Item")
 _T = TypeVar("_T")
-_AT_ONCE = 4  # numbers that a process takes at a time
-_AHEAD = 3  # times as many per process are on their way
+_AHEAD = 8  # items per process that are on their way
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-def make_in_order(make: Callable[[int], _T], numbers: Sequence[int], workers: int) -> Generator[_T]:
-    """Yield `make(number)` for every number, in their order, made by `workers` processes; one is this process itself.
+def work_in_order(
+    work: Callable[[_Item], _T],
+    items: Iterable[_Item],
+    workers: int = 1,
+    *,
+    start: Literal["fork", "spawn"] = "spawn",
+) -> Generator[tuple[_Item, _T]]:
+    """Yield every item with what `work` makes of it, in the items' order; one worker is this process itself.
 
-    `make` must be picklable. What it raises ends the row; processes end with the row, with the generator, and when this
-    process is killed. Raises `DataError` when one of them dies.
+    `work` must be picklable. "fork" starts at once, and only where no library's threads run yet: those of pyarrow do
+    not live on in a fork. What `work` raises ends the row; processes end with the row, with the generator, and when
+    this process is killed. Raises `ConfigError` for no workers, `DataError` when one of them dies.
     """
-    if workers <= 1 or len(numbers) <= 1:
-        yield from map(make, numbers)
+    if workers < 1:
+        raise ConfigError(f"workers must be 1 or more, not {workers}")
+    if workers == 1:
+        yield from ((item, work(item)) for item in items)
         return
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process inherits OpenCV's pool without its threads, and waits for them
-    pool = ProcessPoolExecutor(min(workers, len(numbers)), initializer=_settle)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=_settle)
     try:
-        ahead: deque[Future[list[_T]]] = deque()
-        for start in range(0, len(numbers), _AT_ONCE):
+        ahead: deque[tuple[_Item, Future[_T]]] = deque()
+        for item in items:
             with _holding_signals():  # a process that starts here first learns what to do with them
-                ahead.append(pool.submit(_make_all, make, numbers[start : start + _AT_ONCE]))
+                ahead.append((item, pool.submit(work, item)))
             if len(ahead) >= _AHEAD * workers:
-                yield from ahead.popleft().result()
+                done, future = ahead.popleft()
+                yield done, future.result()
         while ahead:
-            yield from ahead.popleft().result()
+            done, future = ahead.popleft()
+            yield done, future.result()
     except BrokenProcessPool as error:
         raise DataError("a worker process died", hint="out of memory? try fewer --workers") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(threads)
-
-
-def _make_all(make: Callable[[int], _T], numbers: Sequence[int]) -> list[_T]:
-    return [make(number) for number in numbers]
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def _batch(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield part
 
 
-def encode_rows(rows: list[Row], where: str) -> bytes:
+def encode_rows(rows: list[Row], where: str = "rows") -> bytes:
     """Rows of `build_row` as one parquet file, in groups of 16. Raises `DataError` about `where`."""
     from datasets import Dataset, Features, Image, Value
 

@@ -17,7 +17,7 @@ from a2cli import __version__
 from a2cli.data.folder import METADATA, write_pair
 from a2cli.data.glyphs import find_emoji_font
 from a2cli.data.photos import list_photos
-from a2cli.data.processes import make_in_order
+from a2cli.data.processes import work_in_order
 from a2cli.data.records import Pair
 from a2cli.data.shards import Row, build_row, write_shard
 from a2cli.data.synth import SynthConfig, check_split, synthesise
@@ -94,10 +94,11 @@ def _write_shards(
     missing = {number: part for number, part in enumerate(parts) if not _is_whole(folder, split, number)}
     total = sum(map(len, parts))
     done = total - sum(map(len, missing.values()))
-    with closing(make_in_order(make, list(chain(*missing.values())), workers)) as rows:
+    numbers = list(chain(*missing.values()))
+    with closing(work_in_order(make, numbers, min(workers, len(numbers) or 1), start="fork")) as rows:
         for number, part in missing.items():
             shard = []
-            for row in islice(rows, len(part)):
+            for _, row in islice(rows, len(part)):
                 shard.append(row)
                 done += 1
                 if progress:
@@ -109,8 +110,8 @@ def _write_images(
     folder: Path, make: Callable[[int], Row], numbers: range, workers: int, progress: Progress | None
 ) -> None:
     lines = []
-    with closing(make_in_order(make, numbers, workers)) as rows:
-        for row in rows:
+    with closing(work_in_order(make, numbers, min(workers, len(numbers)), start="fork")) as rows:
+        for _, row in rows:
             lines.append(json.dumps(row) + "\n")
             if progress:
                 progress(len(lines), len(numbers))

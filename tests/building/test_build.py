@@ -305,10 +305,16 @@ def test_the_command_line(objects: Path, tmp_path: Path, capsys: pytest.CaptureF
         (["--set", "shard_size=0"], "shard_size must be 1 or more"),
         (["--set", "detect.methd=motion"], "did you mean 'method'"),
         (["--engine", "slurm"], "engine"),
+        (["--set", "dedupe.distance=40"], "distance must lie in [0, 31]"),
+        (["--set", "balance.per_category=0"], "per_category must be 1 or more"),
+        (["--set", "generate={url: https://a.example/v1, key_variable: sk-1}"], "no name of a variable"),
         (["--config", str(tmp_path / "none.yaml")], "no such file"),
     ):
         assert main([*words[:7], *wrong]) == 2
         assert message in capsys.readouterr().err
+    for sources in ("5", "[raw]"):
+        assert main(["dataset", "build", "-o", str(tmp_path / "x"), "--set", f"sources={sources}"]) == 2
+        assert "sources: expected a list of keys and values" in capsys.readouterr().err
     assert main(["dataset", "build", "-o", str(tmp_path / "x")]) == 2
     assert "there is nothing to read" in capsys.readouterr().err
     assert main(["dataset", "build", str(tmp_path / "nowhere"), "-o", str(tmp_path / "x")]) == 2

@@ -66,6 +66,19 @@ def test_missing_categories_are_generated_within_the_budget(tmp_path: Path) -> N
         assert row["id"].startswith("fill/")
 
 
+def test_what_was_asked_before_filling_counts_against_the_budget(tmp_path: Path) -> None:
+    """An item of one picture takes one of four, filled categories two each: one is granted, one picture stays."""
+    write_object(tmp_path / "raw" / "cat", 1, views=1)
+    with serve_images(answer) as server:
+        config = make_config(tmp_path / "raw", server, 4)
+        report = run_build(config, tmp_path / "pairs")
+        asked = len(server.requests)
+    assert asked == 3 and report.inputs == report.pairs + sum(report.rejects.values())
+    rows = [json.loads(line) for line in (tmp_path / "pairs" / "rejects.jsonl").read_text().splitlines()]
+    spent = [row for row in rows if row["reason"] == "generator budget spent"]
+    assert spent and not any(row["detail"] for row in spent)  # none was granted and refused later
+
+
 def test_killed_while_it_generates_it_pays_nothing_twice(tmp_path: Path) -> None:
     write_object(tmp_path / "raw" / "cat", 1)
     with serve_images(answer) as server:

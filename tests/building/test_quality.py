@@ -16,7 +16,7 @@ from skimage import data
 from a2cli.building.config import QualityConfig
 from a2cli.building.judge.quality import QualityJudge, get_exposure, get_sharpness, measure_view
 from a2cli.building.records import Item, Reject, View
-from a2cli.errors import ConfigError
+from a2cli.errors import ConfigError, DataError
 
 JUDGE = QualityJudge(QualityConfig())
 NATURAL = ("astronaut", "chelsea", "coffee", "rocket")
@@ -171,6 +171,8 @@ def test_a_learnt_metric_judges_beside_our_own(tmp_path: Path, monkeypatch: pyte
     assert "bright (pyiqa" in found.tools["quality"]
     lost = judge(Item("i", "g", (View("dim", (photo * 0.4).astype(np.uint8)),)))
     assert isinstance(lost, Reject) and lost.reason == "poor quality" and "bright 0." in lost.detail
+    with pytest.raises(DataError, match=r"black: .*nan"):  # of this picture alone: it ends no build
+        QualityJudge(replace(judge.config, metric="blank"))(Item("i", "g", (View("black", photo),)))
 
 
 STAND_IN = """
@@ -183,13 +185,15 @@ class Bright(torch.nn.Module):
     lower_better = False
 
     def forward(self, pixels):
-        return pixels.mean()
+        return pixels.mean() * self.scale
 
 
 def list_models(mode=None):
-    return ["bright"]
+    return ["blank", "bright"]
 
 
 def create_metric(name, device=None):
-    return Bright()
+    metric = Bright()
+    metric.scale = float("nan") if name == "blank" else 1.0
+    return metric
 """

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,11 @@ from raw_folders import draw_mask, draw_picture, film, load, load_bad, read, sav
 
 from a2cli.building.config import InputConfig
 from a2cli.building.readers import list_inputs, load_item
-from a2cli.building.records import Item
+from a2cli.building.records import Input, Item, Reject
 from a2cli.data.folder import write_pair
 from a2cli.data.records import Pair
 from a2cli.errors import DataError
+from a2cli.urls import fetch
 
 
 @pytest.fixture
@@ -152,6 +156,30 @@ def test_a_bad_line_costs_itself_only_faults_15_16_18(
     assert words in reject.detail and "list.jsonl, line 2: " in reject.detail
     assert "\n" not in reject.detail
     assert load(inputs[1], file).views[0].rgb.shape == (48, 64, 3)
+
+
+def test_addresses_are_fetched_only_when_allowed_and_never_from_here_fault_18(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/p"
+        line = {"id": "x", "image": f"{url}/0.png", "mask": f"{url}/mask.png"}
+        file = save_lines(folder / "list.jsonl", [line, {"id": "gone", "image": f"{url}/none.png"}])
+        assert [reject.reason for reject in list_inputs(InputConfig(str(file)))] == ["outside the source"] * 2
+        config = InputConfig(str(file), allow_urls=True)
+        inputs = [one for one in list_inputs(config) if isinstance(one, Input)]
+        assert [one.id for one in inputs] == ["x", "gone"]
+        refused = load_item(inputs[0], config)
+        assert isinstance(refused, Reject) and "which is not of the open internet" in refused.detail
+        here = partial(fetch, allowed=lambda address: address.is_loopback)
+        monkeypatch.setattr("a2cli.building.readers.pictures.fetch", here)
+        item, gone = (load_item(one, config) for one in inputs)
+        server.shutdown()
+    assert isinstance(item, Item) and np.array_equal(item.views[0].rgb, draw_picture(0))
+    assert item.views[0].mask is not None and item.views[0].name == f"{url}/0.png"
+    assert isinstance(gone, Reject) and "answers 404" in gone.detail
 
 
 def test_a_line_of_other_bytes_than_utf8_and_a_clip_named_before(folder: Path) -> None:

@@ -23,7 +23,7 @@ def flip_bits(value: int, count: int, rng: np.random.Generator) -> int:
     return value
 
 
-@pytest.mark.parametrize("distance", [0, 1, 4, 10])
+@pytest.mark.parametrize("distance", [0, 1, 4, 10, 31])
 def test_the_index_finds_what_brute_force_finds(distance: int) -> None:
     rng = np.random.default_rng(distance)
     centres = [int(rng.integers(0, 1 << 63)) for _ in range(20)]

@@ -93,6 +93,17 @@ def test_there_and_back_keeps_texts_and_bytes(tmp_path: Path, source: Path, layo
     assert len(before) == 9 and after == before
 
 
+def test_any_insertion_gives_no_two_records_one_name(tmp_path: Path) -> None:
+    rows = [make_row(number, id) for number, id in ((0, "train/object/a"), (4, "a"), (6, "train/object/b"))]
+    for row in rows:
+        row["category"] = "animals"
+    write_rows(tmp_path / "source", rows, split="train")
+    run(tmp_path / "source", tmp_path / "there", write="anyinsertion")
+    run(tmp_path / "there", tmp_path / "back")
+    assert len(list((tmp_path / "there" / "train" / "object" / "ref_mask").iterdir())) == 3
+    assert list_records(tmp_path / "back") == list_records(tmp_path / "source")
+
+
 def test_shards_are_of_the_stated_size_and_split(tmp_path: Path, source: Path) -> None:
     files, _ = run(source, tmp_path / "out", shard_size=4)
     assert [(f.path.name, f.split, f.records) for f in files] == [

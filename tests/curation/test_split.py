@@ -70,6 +70,8 @@ def test_what_there_is_too_little_of_is_said() -> None:
     plan = plan_split(make_many(20, "animals") + make_many(60, "plants"), SplitConfig())
     assert plan.counts["test"] == {"animals": 20, "plants": 25}
     assert plan.warnings == ("animals: 20 of 25 records for test", "animals: nothing is left to train on")
+    plan = plan_split([make_candidate("one", "a\nb")], SplitConfig())
+    assert plan.warnings == (r"a\nb: 1 of 25 records for test", r"a\nb: nothing is left to train on")
 
 
 def test_held_out_categories_leave_train_and_alone_are_tested() -> None:

@@ -22,7 +22,7 @@ from a2cli.curation.duplicates import Fingerprint, find_matches
 from a2cli.curation.validate import KINDS, Fault, Validation, check_entry, validate
 from a2cli.data.browse import browse
 from a2cli.data.provenance import Provenance, Rights
-from a2cli.data.shards import build_row, encode_mask, encode_rows
+from a2cli.data.shards import build_row, encode_mask, encode_rows, write_parquet
 from a2cli.errors import ConfigError, DataError
 
 Found = Counter[tuple[str, str]]
@@ -257,6 +257,20 @@ def test_counts_are_compared_in_full(tmp_path: Path) -> None:
     assert "test-00000.json cannot be read" in details[0] and "test-00001.json cannot be read" in details[1]
     assert details[2] == "its splits are train, train-00000.json says test"
     assert details[3] == "its categories are not those of train-00001.json"
+
+
+def test_a_split_may_have_its_publishers_name(tmp_path: Path) -> None:
+    write_clean(tmp_path / "pairs", 4, 4)
+    write_parquet(tmp_path / "pairs", [make_pair(30, "dev")], split="dev")
+    assert validate([str(tmp_path / "pairs")]) == Validation(9, ())
+
+
+def test_a_shard_of_no_known_split_is_opened(tmp_path: Path) -> None:
+    write_clean(tmp_path / "pairs", 4, 4)
+    write_parquet(tmp_path / "pairs", [make_pair(30, "extra")], split="extra")
+    change_shard(tmp_path / "pairs" / "extra-00000.parquet", {"extra-030": {"tar_image": b"x"}})
+    found = validate([str(tmp_path / "pairs")])
+    assert found.records == 9 and list_found(found) == Counter({("bad picture", "extra-030"): 1})
 
 
 def test_an_imagefolder_with_hostile_lines(tmp_path: Path) -> None:

@@ -101,6 +101,23 @@ def test_names_of_files_go_before_the_column(tmp_path: Path) -> None:
     assert [e.split for e in browse(str(tmp_path / "pairs"))] == ["test"] * 2  # one name tells nothing apart
 
 
+def test_files_that_are_not_asked_for_stay_closed(tmp_path: Path) -> None:
+    write_clean(tmp_path / "pairs", 20, 4)
+    chosen = tmp_path / "pairs" / "train-00001.parquet"
+    (tmp_path / "pairs" / "train-00000.parquet").write_bytes(b"nothing")
+    entries = list(browse(str(tmp_path / "pairs"), files={str(chosen)}))
+    assert [entry.get_text("id") for entry in entries] == [f"train-{n:03d}" for n in range(8, 16)]
+    assert [entry.where for entry in entries] == [str(chosen)] * 8
+
+
+def test_files_beside_the_known_splits_are_gone_through(tmp_path: Path) -> None:
+    write_clean(tmp_path / "pairs", 2, 2)
+    write_parquet(tmp_path / "pairs", TRAIN[2:3], split="extra")
+    for place in (tmp_path / "pairs", tmp_path / "pairs" / "*.parquet"):
+        assert sorted(e.split for e in browse(str(place))) == ["extra", *["test"] * 2, *["train"] * 2]
+        assert len(list(browse(str(place), "train"))) == 2
+
+
 def test_a_name_tells_the_split_where_no_column_does(tmp_path: Path) -> None:
     write_clean(tmp_path / "pairs", 2, 2)
     shard = tmp_path / "pairs" / "train-00000.parquet"

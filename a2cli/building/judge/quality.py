@@ -11,6 +11,7 @@ import numpy as np
 
 from a2cli.building.config import QualityConfig
 from a2cli.building.records import Item, Reject, View, drop_views
+from a2cli.errors import BackboneError, DataError
 from a2cli.files import show_name
 from a2cli.images.geometry import resize
 
@@ -66,7 +67,10 @@ class QualityJudge:
             from a2cli.building.judge.iqa import build_metric
 
             self._metric = build_metric(name, self.config.device)
-        score = float(self._metric.score(view.rgb))
+        try:
+            score = float(self._metric.score(view.rgb))
+        except BackboneError as error:  # one picture is at fault, not the metric, which was opened
+            raise DataError(f"{show_name(view.name)}: {error.message}", hint="another picture") from error
         view = replace(view, scores={**view.scores, name: score})
         if score >= self.config.metric_least:
             return view, None

@@ -16,6 +16,7 @@ from a2cli.building.readers.walk import find_file
 from a2cli.building.records import Input, Reject, Role
 from a2cli.errors import DataError
 from a2cli.files import show_name
+from a2cli.urls import is_url
 
 FORMS = ("images", "image", "video", "reference", "target")
 OTHERS = ("id", "masks", "mask", *FORMS)
@@ -26,7 +27,8 @@ def list_manifest(file: Path, config: InputConfig) -> Iterator[Input | Reject]:
     """The items of a manifest, in its order; a bad line is a reject that names its number.
 
     A line names `image`, `images` (views of one object), `video`, or `reference` and `target`; beside them `masks`
-    (null for none) and `boxes`, one entry a picture. Files must lie below the manifest's folder.
+    (null for none) and `boxes`, one entry a picture. Files must lie below the manifest's folder; with
+    `config.allow_urls` a picture or mask may be an http(s) address.
     """
     seen: set[str] = set()
     shown = show_name(file.name)
@@ -122,7 +124,7 @@ def _list_line(
             f"{where}: names {' and '.join(sorted(forms)) or 'no file'}",
             hint="image, images, video, or reference and target",
         )
-    parts = _get_parts(names, roles or _get_free(len(names)), value, where, root)
+    parts = _get_parts(names, roles or _get_free(len(names)), value, where, root, config.allow_urls)
     if roles:
         yield build_input(id, parts, about, config, "manifest")
     else:
@@ -130,7 +132,7 @@ def _list_line(
 
 
 def _get_parts(
-    names: list[Any], roles: tuple[Role, ...], value: dict[str, Any], where: str, root: Path
+    names: list[Any], roles: tuple[Role, ...], value: dict[str, Any], where: str, root: Path, urls: bool
 ) -> list[Part]:
     if not names:
         raise Unfit("bad record", f"{where}: an empty list of images")
@@ -145,8 +147,8 @@ def _get_parts(
             raise Unfit("bad record", f"{where}: {key}: not one entry a picture", hint="null stands for none")
     return [
         Part(
-            _get_blob(name, root),
-            None if mask is None else _get_blob(mask, root),
+            _get_blob(name, root, urls),
+            None if mask is None else _get_blob(mask, root, urls),
             parse_boxes(box, where),
             role,
         )
@@ -166,6 +168,6 @@ def _is_flat(boxes: Any) -> bool:
     )
 
 
-def _get_blob(name: object, root: Path) -> Blob:
-    path = find_file(root, name)
+def _get_blob(name: object, root: Path, urls: bool = False) -> Blob:
+    path = name if urls and isinstance(name, str) and is_url(name) else find_file(root, name)
     return Blob(path, show_name(str(name)))

@@ -20,6 +20,7 @@ from a2cli.images.geometry import get_bounding_box, resize
 from a2cli.images.photo import Photo
 from a2cli.images.read import open_photo
 from a2cli.masks.read import read_mask
+from a2cli.urls import fetch, is_url
 
 
 def load_views(
@@ -73,10 +74,16 @@ def load_view(part: Part, root: Path, max_side: int) -> View:
 
 
 def load_blob(blob: Blob, root: Path) -> str | bytes:
-    """What `open_photo` takes: the path of a whole file, the bytes of a part of one.
+    """What `open_photo` takes: the path of a whole file, the bytes of a part of one or of an address.
 
-    Raises `Unfit` for what lies outside `root`, is no regular file, or ends too early.
+    Raises `Unfit` for what lies outside `root`, is no regular file or ends too early, and for an address that cannot
+    be fetched.
     """
+    if is_url(blob.path):
+        try:
+            return fetch(blob.path)
+        except DataError as error:
+            raise Unfit("unreadable file", error.message, hint=error.hint) from error
     check_file(blob.path, root, blob.name)
     if blob.offset is None:
         return blob.path

@@ -12,7 +12,7 @@ from a2cli.building.readers.about import About
 from a2cli.building.readers.containers import load_duration
 from a2cli.building.readers.frames import load_clip
 from a2cli.building.readers.parts import Blob, build_any, number_id
-from a2cli.building.readers.rejects import Unfit, build_reject
+from a2cli.building.readers.rejects import Unfit, build_reject, get_cause
 from a2cli.building.readers.sidecars import get_blob, load_about
 from a2cli.building.readers.walk import VIDEOS, get_ids, get_suffix, walk
 from a2cli.building.records import Input, Kind, Reject, View
@@ -48,6 +48,9 @@ def list_clips(
         duration = load_duration(blob, root)
     except Unfit as error:
         yield build_reject(id, error)
+        return
+    except OSError as error:
+        yield build_reject(id, Unfit("unreadable file", f"{blob.name}: cannot be read: {get_cause(error)}"))
         return
     about = about if about.group else About(**{**vars(about), "group": id})
     count = max(math.ceil(duration / config.clip_seconds - 1e-3), 1)

@@ -22,6 +22,7 @@ def build(
     category: d.Category = None,
     licence: d.Licence = None,
     allow: d.Allow = None,
+    urls: d.Urls = False,
     engine: d.Engine = None,
     address: d.Address = None,
     workers: d.Workers = None,
@@ -33,7 +34,7 @@ def build(
     """Find subjects in pictures and videos, cut them out, judge and pair them; a stopped build goes on."""
     from a2cli.building.config import load_build_config
 
-    common = {"kind": kind, "category": category, "licence": licence}
+    common = {"kind": kind, "category": category, "licence": licence, "allow_urls": urls or None}
     given = {"engine": engine, "address": address, "workers": workers, "limit": limit}
     settings = load_build_config(
         config, sources or (), changes or (), common, allow_licence=tuple(allow) if allow else None, **given

@@ -33,6 +33,9 @@ Allow = Annotated[
     list[str] | None,
     Option("--allow-licence", metavar="L", help="Use only what has one of these licences. May be repeated."),
 ]
+Urls = Annotated[
+    bool, Option("--allow-urls", help="Fetch pictures that a manifest names by http(s) address.")
+]
 Engine = Annotated[Text, Option("--engine", metavar="local|ray", help="Processes here, or a Ray cluster.")]
 Address = Annotated[Text, Option("--address", metavar="HOST:PORT", help="Ray cluster to join.")]
 Workers = Annotated[int | None, Option("--workers", metavar="W", min=1, help="Processes, or actors.")]

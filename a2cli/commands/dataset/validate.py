@@ -60,8 +60,6 @@ def validate(
         look = near if near >= 0 else None
         found = run(paths, near=look, workers=workers, require_licence=require_licence, progress=show)
     lines = [json_text.dumps(asdict(fault)) for fault in found.faults]
-    if report is not None:
-        write_bytes("".join(line + "\n" for line in lines).encode(), Path(report))
     if json:
         print(*lines, sep="\n", end="\n" if lines else "")
     elif lines:
@@ -72,5 +70,7 @@ def validate(
     warnings = f", {counts['warning']} warnings" if counts["warning"] else ""
     if not quiet:
         print(f"a2: {found.records} records, {counts['fault'] or 'no'} faults{warnings}", file=sys.stderr)
+    if report is not None:  # last: what was found is on the screen if it cannot be written
+        write_bytes("".join(line + "\n" for line in lines).encode(), Path(report))
     if counts["fault"]:
         raise Exit(3)

@@ -22,9 +22,9 @@ from typing import Any
 
 from a2cli.curation.layouts.labels import get_any_insertion_labels
 from a2cli.curation.layouts.records import Found, Listed, Texts, build_failure, load_pictures
-from a2cli.curation.layouts.tables import browse_shards, get_shard_split, list_columns, list_shards
+from a2cli.curation.layouts.tables import browse_shards, get_shard_split, list_columns
 from a2cli.data.browse import browse
-from a2cli.data.layouts import get_named_split
+from a2cli.data.layouts import get_named_split, list_shards
 from a2cli.data.provenance import Provenance, Rights
 from a2cli.data.rows import PICTURES, REQUIRED, RowReader
 from a2cli.data.shards import TEXTS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from a2cli.curation.layouts.any_insertion import RECORDS
 from a2cli.curation.layouts.labels import get_any_insertion_word
-from a2cli.curation.layouts.records import Picture, Record, Written, get_stem
+from a2cli.curation.layouts.records import Picture, Record, Written, get_digest_stem, get_stem
 from a2cli.files import make_folder, write_bytes
 from a2cli.images.read import open_photo
 from a2cli.images.write import build_photo, encode_png
@@ -47,10 +47,9 @@ class AnyInsertionWriter:
         return [self._write_lists(split, word) for split, word in sorted(self._rows)]
 
     def _choose_stem(self, id: str, split: str, word: str) -> str:
-        """AnyInsertion's own number where the id is made of it, else a name made of the whole id."""
-        stem = get_stem(id.removeprefix(f"{split}/{word}/"))
-        if (split, word, stem) in self._names:
-            stem = get_stem(id)
+        """AnyInsertion's own number where the id is made of it, else a name made of the whole id, or of its digest."""
+        names = (get_stem(id.removeprefix(f"{split}/{word}/")), get_stem(id), get_digest_stem(id))
+        stem = next(name for name in names if (split, word, name) not in self._names)
         self._names.add((split, word, stem))
         return stem
 

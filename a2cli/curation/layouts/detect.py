@@ -15,10 +15,10 @@ from a2cli.curation.layouts.imagefolder import ImagefolderWriter
 from a2cli.curation.layouts.magic_brush import list_sessions, read_magic_brush
 from a2cli.curation.layouts.ours import ShardWriter, read_ours, write_parquet_shard
 from a2cli.curation.layouts.records import Listed, Writer
-from a2cli.curation.layouts.tables import list_columns, list_shards
+from a2cli.curation.layouts.tables import list_columns
 from a2cli.curation.layouts.viton_hd import list_viton_hd, read_viton_hd
 from a2cli.curation.layouts.webdataset import list_tars, read_webdataset, write_tar
-from a2cli.data.layouts import find_layout
+from a2cli.data.layouts import find_layout, list_shards
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name
 

@@ -34,7 +34,8 @@ from a2cli.curation.layouts.records import (
     build_failure,
     load_pictures,
 )
-from a2cli.curation.layouts.tables import browse_shards, get_shard_split, list_shards
+from a2cli.curation.layouts.tables import browse_shards, get_shard_split
+from a2cli.data.layouts import list_shards
 from a2cli.data.provenance import Provenance, Rights
 from a2cli.data.rows import MEND, RowReader
 from a2cli.errors import DataError

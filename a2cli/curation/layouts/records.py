@@ -173,10 +173,13 @@ def get_stem(id: str) -> str:
     At most `STEM_LENGTH` characters: the end of a longer name gives way to a digest of the id.
     """
     stem = "".join(_escape(c) if c not in PLAIN or (c == "-" and not at) else c for at, c in enumerate(id))
-    if len(stem) <= STEM_LENGTH:
-        return stem
+    return stem if len(stem) <= STEM_LENGTH else get_digest_stem(id, stem[: STEM_LENGTH - 34])
+
+
+def get_digest_stem(id: str, start: str = "") -> str:
+    """A name for files that no `get_stem` of another id is; `start` comes first."""
     digest = hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return f"{stem[: STEM_LENGTH - 34]}%%{digest}"
+    return f"{start}%%{digest}"
 
 
 def _escape(character: str) -> str:

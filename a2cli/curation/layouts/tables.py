@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,24 +9,12 @@ from typing import Any
 
 from a2cli.curation.layouts.records import Failure, build_failure
 from a2cli.data.calls import calling
+from a2cli.data.layouts import list_shards
 from a2cli.data.parquet import stream_shards
 from a2cli.data.rows import RowReader, get_labels
 from a2cli.errors import DataError
 
-HIDDEN = re.compile(r"(?:^|/)\.")
 SHARD_SPLIT = re.compile(r"(train|validation|val|dev|test)[-._\d]")
-
-
-def list_shards(path: str) -> list[Path]:
-    """Parquet files by name: in a folder and below it, a single one, or those of a pattern; none if there are none."""
-    place = Path(path).expanduser()
-    if place.is_dir():
-        found = [file for file in place.rglob("*.parquet") if not HIDDEN.search(str(file.relative_to(place)))]
-    elif place.is_file():
-        found = [place]
-    else:
-        found = [Path(name) for name in glob.glob(str(place), recursive=True)]
-    return sorted(file for file in found if file.suffix == ".parquet" and file.is_file())
 
 
 def list_columns(file: Path) -> list[str]:
