@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +19,13 @@ from a2cli.curation.layouts.records import (
     build_failure,
 )
 from a2cli.curation.layouts.viton_hd import read_viton_hd
+from a2cli.curation.target import check_target, fill_target
 from a2cli.data.shards import check_split_name
 from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import A2Error, ConfigError, DataError
-from a2cli.files import lock_folder, make_folder, show_name, write_bytes
+from a2cli.files import show_name, write_bytes
 
 FAILURES = "failures.jsonl"
-LEFT_OVER = (FAILURES, ".lock")  # what a run that wrote no record leaves in its folder
 Progress = Callable[[int], None]
 
 
@@ -73,12 +72,8 @@ def convert(
     before anything is written for what cannot be meant, and `DataError` when no record at all could be written.
     """
     listed = _open_source(config)
-    _check_out(config)
-    make_folder(config.out)
-    with ExitStack() as stack:
-        stack.enter_context(lock_folder(config.out))
-        _check_out(config)  # again: another process may have been here before
-        (config.out / FAILURES).unlink(missing_ok=True)
+    check_target(config.out, config.source, may_hold=(FAILURES,))
+    with fill_target(config.out, config.source, may_hold=(FAILURES,)):
         failures: list[Failure] = []
         written = 0
         try:
@@ -102,17 +97,6 @@ def _open_source(config: ConvertConfig) -> Iterator[Listed]:
     if name == "viton-hd":
         return read_viton_hd(config.source, config.split, unpaired=config.unpaired)
     return READERS[name](config.source, config.split)
-
-
-def _check_out(config: ConvertConfig) -> None:
-    """Raise `ConfigError` for an output that holds something or lies in the source."""
-    out, source = config.out.resolve(), Path(config.source).expanduser().resolve()
-    if source.is_dir() and out.is_relative_to(source):
-        raise ConfigError(f"{show_name(str(config.out))}: lies in the source", hint="name another folder")
-    if out.is_dir() and any(file.name not in LEFT_OVER for file in out.iterdir()):
-        raise ConfigError(
-            f"{show_name(str(config.out))}: is not empty", hint="name another folder or clear it"
-        )
 
 
 def _run(

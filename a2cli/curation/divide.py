@@ -12,6 +12,7 @@ from typing import Any
 
 from a2cli.curation.duplicates import Fingerprint, get_digest, get_look
 from a2cli.curation.split import ASIDE, Candidate, SplitConfig, SplitPlan, plan_split
+from a2cli.curation.target import check_target, fill_target
 from a2cli.data.browse import Entry, browse
 from a2cli.data.processes import work_in_order
 from a2cli.data.provenance import parse_provenance
@@ -19,7 +20,7 @@ from a2cli.data.records import BadRecord
 from a2cli.data.rows import OPTIONAL, PICTURES
 from a2cli.data.shards import Row, write_shard
 from a2cli.errors import ConfigError, DataError
-from a2cli.files import lock_folder, make_folder, show_name, write_bytes
+from a2cli.files import show_name, write_bytes
 
 REPORT = "split.json"
 
@@ -66,7 +67,7 @@ def divide_dataset(
     if shard_size < 1:
         raise ConfigError(f"shard_size must be 1 or more, not {shard_size}")
     if not dry_run:
-        _check_folder(path, out)
+        check_target(out, path)
     total = sum(1 for _ in browse(path, pictures=False)) if progress else 0
     candidates: dict[int, Candidate] = {}  # by the record's place
     bad: list[str] = []
@@ -88,9 +89,7 @@ def divide_dataset(
     division = Division(plan, tuple(bad))
     if dry_run:
         return division
-    make_folder(out)
-    with lock_folder(out):
-        _check_folder(path, out)  # again: another process may have been here while this one read
+    with fill_target(out, path):
         places = {number: plan.splits[one.print.id] for number, one in candidates.items()}
         shards = []
         for done, shard in _write(path, out, places, shard_size):
@@ -100,19 +99,6 @@ def divide_dataset(
         text = json.dumps(division.to_dict(path, config), indent=1) + "\n"
         write_bytes(text.encode(), out / REPORT)
     return Division(plan, tuple(bad), tuple(sorted(shards)))
-
-
-def _check_folder(path: str, out: Path) -> None:
-    try:
-        if out.exists() and (not out.is_dir() or any(file.name != ".lock" for file in out.iterdir())):
-            raise ConfigError(f"{show_name(str(out))}: is there already", hint="name a new folder")
-        inside = out.resolve().is_relative_to(Path(path).expanduser().resolve())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{show_name(str(out))}: cannot be written: {error}", hint="name another folder"
-        ) from error
-    if inside:
-        raise ConfigError(f"{show_name(str(out))}: lies within the data set", hint="name a folder beside it")
 
 
 def _read_candidate(entry: Entry, *, looks: bool) -> Candidate | str:

@@ -229,7 +229,7 @@ def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
     """Faults 23 and 25: a file in the way, a folder that another process holds."""
     write_rows(tmp_path / "in", [make_row(1, "a")], split="train")
     put(tmp_path / "file", b"")
-    with pytest.raises(DataError, match="file: cannot be made"):
+    with pytest.raises(ConfigError, match="file: is a file"):
         run(tmp_path / "in", tmp_path / "file")
     (tmp_path / "held").mkdir()
     held = "from a2cli.files import lock_folder; from pathlib import Path; import sys, time\n"
