@@ -21,9 +21,9 @@ from a2cli.data.layouts import (
     list_shards,
 )
 from a2cli.data.metadata import read_metadata
-from a2cli.data.parquet import stream_shards
 from a2cli.data.records import Pair
 from a2cli.data.rows import OPTIONAL, PROBLEM, REQUIRED, RowReader, check_columns, get_labels
+from a2cli.data.shard_reader import load_features, read_batches
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name
 
@@ -174,9 +174,8 @@ def _read_lines(file: Path) -> Iterator[Row]:
 
 def _read_table(part: _Part, file: Path, columns: tuple[str, ...]) -> Iterator[tuple[Row, RowReader]]:
     with calling(str(file)):
-        rows = _open_rows(part.layout, file, columns)
-        reader = part.build_reader(file, get_labels(rows.features or {}))
-        batches = rows.with_format("arrow").iter(batch_size=BATCH)
+        features, batches = _open_batches(part.layout, file, columns)
+        reader = part.build_reader(file, get_labels(features))
     number = 0
     while True:
         with calling(str(file)):
@@ -191,16 +190,15 @@ def _read_table(part: _Part, file: Path, columns: tuple[str, ...]) -> Iterator[t
         number += batch.num_rows
 
 
-def _open_rows(layout: Layout, file: Path, columns: tuple[str, ...]) -> Any:
-    """The rows of one shard or one saved split, as `datasets` has them, with the wanted columns."""
+def _open_batches(layout: Layout, file: Path, columns: tuple[str, ...]) -> tuple[Any, Iterator[Any]]:
+    """The features of one shard or one saved split, and its rows in Arrow's batches, with the wanted columns."""
     if layout.kind == "saved":
         from datasets import load_from_disk
 
         rows = load_from_disk(str(file))
         check_columns(rows.column_names, str(file))
-        return rows.select_columns([name for name in columns if name in rows.column_names])
-    there = stream_shards((file,)).features
+        rows = rows.select_columns([name for name in columns if name in rows.column_names])
+        return rows.features, rows.with_format("arrow").iter(batch_size=BATCH)
+    there = load_features(file)
     check_columns(there, str(file))
-    names = [name for name in columns if name in there]
-    rows = stream_shards((file,), columns=names, batch_size=BATCH)
-    return rows.reshard()  # by groups of rows: all before a damaged one can be read
+    return there, read_batches(file, [name for name in columns if name in there], size=BATCH)

@@ -13,6 +13,7 @@ from typing import Any
 from a2cli.data.calls import calling
 from a2cli.data.layouts import Layout, get_split_error
 from a2cli.data.rows import OPTIONAL, REQUIRED, check_columns, get_labels
+from a2cli.data.shard_reader import count_rows, load_features, read_batches
 from a2cli.errors import DataError
 from a2cli.files import show_name
 
@@ -35,7 +36,7 @@ def plan_shards(layout: Layout, split: str, pairs: int | None) -> ShardPlan:
     """
     first = layout.files[0]
     with calling(str(first)):
-        features = stream_shards(layout.files[:1]).features
+        features = load_features(first)
     by_column = "split" in features and not layout.named
     labels = get_labels(features).get("split", ())
     wanted = labels.index(split) if split in labels else split
@@ -43,8 +44,8 @@ def plan_shards(layout: Layout, split: str, pairs: int | None) -> ShardPlan:
     files = []
     for file in layout.files:
         with calling(str(file)):
-            check_columns(stream_shards((file,)).features, str(file))
-            found = _count_values(file, "split") if by_column else Counter({wanted: _count_rows(file)})
+            check_columns(load_features(file), str(file))
+            found = _count_values(file, "split") if by_column else Counter({wanted: count_rows(file)})
         there.update(found)
         if found[wanted]:
             files.append(file)
@@ -83,13 +84,9 @@ def copy_shards(plan: ShardPlan, where: str) -> Any:
 def _count_values(file: Path, column: str) -> Counter[Any]:
     """How often a column holds each value; the bytes of the others are not read."""
     values: Counter[Any] = Counter()
-    for batch in stream_shards((file,), columns=[column]).iter(batch_size=1000):
-        values.update(batch[column])
+    for batch in read_batches(file, [column], size=1000):
+        values.update(batch.column(column).to_pylist())
     return values
-
-
-def _count_rows(file: Path) -> int:
-    return _count_values(file, "id").total()
 
 
 def _name_files(files: tuple[Path, ...]) -> list[str]:

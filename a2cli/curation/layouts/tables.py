@@ -10,8 +10,8 @@ from typing import Any
 from a2cli.curation.layouts.records import Failure, build_failure
 from a2cli.data.calls import calling
 from a2cli.data.layouts import list_shards
-from a2cli.data.parquet import stream_shards
 from a2cli.data.rows import RowReader, get_labels
+from a2cli.data.shard_reader import load_features, read_batches
 from a2cli.errors import DataError
 
 SHARD_SPLIT = re.compile(r"(train|validation|val|dev|test)[-._\d]")
@@ -20,26 +20,21 @@ SHARD_SPLIT = re.compile(r"(train|validation|val|dev|test)[-._\d]")
 def list_columns(file: Path) -> list[str]:
     """The names of a shard's columns. Raises `DataError` naming a shard that cannot be read."""
     with calling(str(file)):
-        return list(stream_shards((file,)).features)
+        return list(load_features(file))
 
 
 def read_rows(file: Path) -> Iterator[tuple[Mapping[str, Any], RowReader]]:
     """A shard's rows in order. Raises `DataError` naming the shard where it is damaged."""
-    from datasets import Image
-
     with calling(str(file)):
-        rows = stream_shards((file,))
-        for name, feature in rows.features.items():
-            if isinstance(feature, Image):
-                rows = rows.cast_column(name, Image(decode=False))
-        reader = RowReader(str(file), file.parent, get_labels(rows.features))
-        iterator = iter(rows)
+        reader = RowReader(str(file), file.parent, get_labels(load_features(file)))
+        batches = read_batches(file)
     while True:
         with calling(str(file)):
-            row = next(iterator, None)
-        if row is None:
+            batch = next(batches, None)
+        if batch is None:
             return
-        yield row, reader
+        for row in batch.to_pylist():
+            yield row, reader
 
 
 def browse_shards(
