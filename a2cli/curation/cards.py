@@ -70,6 +70,11 @@ def has_fault(card: Card) -> bool:
     return any(fault.severity == "fault" for fault in card.faults)
 
 
+def is_usable(card: Card) -> bool:
+    """Whether both its pictures can be opened and both masks mark something."""
+    return all(picture and picture.share for picture in (card.target, card.reference))
+
+
 def _load_picture(entry: Entry, view: str, size: int) -> Picture | None:
     try:
         photo = open_photo(entry.reader.load_bytes(entry.row, f"{view}_image"), name="picture")

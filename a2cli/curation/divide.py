@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.curation.duplicates import Fingerprint, get_digest, get_look
+from a2cli.curation.faults import read_entry
 from a2cli.curation.split import ASIDE, Candidate, SplitConfig, SplitPlan, plan_split
 from a2cli.curation.target import check_target, fill_target
 from a2cli.data.browse import Entry, browse
@@ -61,8 +62,8 @@ def divide_dataset(
 
     Every record is decoded once for the plan, in `workers` processes, and copied undecoded after it, in its old order;
     where a record goes depends neither on that order nor on shards. `progress` is told (step, done, total). Raises
-    `ConfigError` for a folder that is not empty or lies within the data set, `DataError` when nothing can be read or a
-    shard cannot be written.
+    `ConfigError` for a folder that is not empty or lies within the data set and for settings that leave nothing to
+    train on, `DataError` when nothing can be read or a shard cannot be written.
     """
     if shard_size < 1:
         raise ConfigError(f"shard_size must be 1 or more, not {shard_size}")
@@ -86,6 +87,8 @@ def divide_dataset(
     if not candidates:
         raise DataError(f"{show_name(path)}: no record can be used", hint="a2 dataset validate says why")
     plan = plan_split(list(candidates.values()), config)
+    if not plan.counts["train"]:
+        raise ConfigError(f"{show_name(path)}: nothing is left to train on", hint=_get_remedy(plan, config))
     division = Division(plan, tuple(bad))
     if dry_run:
         return division
@@ -101,10 +104,25 @@ def divide_dataset(
     return Division(plan, tuple(bad), tuple(sorted(shards)))
 
 
+def _get_remedy(plan: SplitPlan, config: SplitConfig) -> str:
+    """What leaves records to train on."""
+    sizes: Counter[str] = Counter()
+    for found in plan.counts.values():
+        sizes.update(found)
+    free = [name for name in sizes if name not in config.hold_out]
+    wanted = {"--test": 0 if config.hold_out else config.test, "--validation": config.validation}
+    options = [name for name, count in wanted.items() if count]
+    if not free or not options:
+        return "hold out fewer categories"
+    least = min(sizes[name] for name in free)
+    counted = f"{least} record{'' if least == 1 else 's'}"
+    return f"give a smaller {' or '.join(options)}: the smallest category has {counted}"
+
+
 def _read_candidate(entry: Entry, *, looks: bool) -> Candidate | str:
     """What the plan must know of a record, or why it cannot be used."""
     try:
-        pair = entry.read()
+        pair = read_entry(entry)
     except BadRecord as error:
         return str(error)
     if not pair.id:

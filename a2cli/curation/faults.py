@@ -16,7 +16,8 @@ from a2cli.curation.duplicates import Fingerprint, get_digest, get_look, is_same
 from a2cli.data.browse import Entry
 from a2cli.data.layouts import get_named_split
 from a2cli.data.provenance import parse_provenance
-from a2cli.data.rows import PROBLEM
+from a2cli.data.records import BadRecord, Pair
+from a2cli.data.rows import MEND, PROBLEM
 from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import A2Error
 from a2cli.files import show_name
@@ -24,6 +25,7 @@ from a2cli.images.read import open_photo
 from a2cli.masks.read import read_mask
 
 MIN_SIDE = 16  # px
+MEND_FILE = "mend or remove the file"
 KINDS = {
     "damaged file": "a shard or a list of records that cannot be read, or not to its end",
     "missing column": "a shard or a list of records without a column that records need",
@@ -35,7 +37,7 @@ KINDS = {
     "wrong split": "the column says another split than the file's name, or no word",
     "unknown category": "not one of the eight categories",
     "bad text": "a text that says NaN, None or null",
-    "empty text": "a text that is there and blank",
+    "empty text": "a prompt that is there and blank",
     "unsafe path": "a picture's path that leaves the data set's folder",
     "bad picture": "a picture that cannot be opened and decoded",
     "small picture": f"a side below {MIN_SIDE} px",
@@ -79,6 +81,22 @@ class Fault:
 def check_entry(entry: Entry, *, require_licence: bool = False) -> list[Fault]:
     """Every fault of one record, its pictures opened and decoded; nothing is raised for what it holds."""
     return inspect_entry(entry, require_licence=require_licence)[0]
+
+
+def read_entry(entry: Entry) -> Pair:
+    """Decode and check a record. Raises `BadRecord` naming it, the cause and the remedy, its file once."""
+    if bad := get_row_error(entry):
+        raise bad
+    return entry.read()
+
+
+def get_row_error(entry: Entry) -> BadRecord | None:
+    """Why a row is no record, as one line about its file; None of one that is a record."""
+    if not (problem := entry.row.get(PROBLEM)):
+        return None
+    fault = _explain(entry, str(problem))
+    hint = MEND_FILE if fault.kind in ("damaged file", "missing column") else MEND
+    return BadRecord(f"{show_name(entry.where)}: {fault.detail}", hint=hint)
 
 
 def inspect_entry(
@@ -159,7 +177,7 @@ def _check_texts(entry: Entry) -> Iterator[tuple[str, str]]:
             continue
         if _NO_TEXT.fullmatch(text.strip()):
             yield "bad text", f"{column} is {text!r}"
-        elif column in ("subcategory", "prompt") and not text.strip():
+        elif column == "prompt" and not text.strip():
             yield "empty text", f"{column} is blank"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from a2cli.config.suggest import get_suggestion
-from a2cli.curation.cards import Card, has_fault, load_card
+from a2cli.curation.cards import Card, has_fault, is_usable, load_card
 from a2cli.curation.preview_page import build_preview
 from a2cli.data.browse import Entry, browse
 from a2cli.errors import ConfigError, DataError
@@ -51,19 +51,20 @@ def write_preview(
     """Write a page of at most `limit` records, drawn evenly over the categories; a function of data set and `seed`.
 
     `size` is the longest side of a picture in px. What is wrong with a record is shown, never raised. Raises
-    `DataError` and `ConfigError` for a data set that cannot be opened, a split or category that it has not, and a
-    page that cannot be written; an old page then stays.
+    `DataError` and `ConfigError` for a data set that cannot be opened, a split or category that it has not, records of
+    which none can be used, and a page that cannot be written; an old page then stays.
     """
     if limit < 1 or size < 16:
         raise ConfigError(f"a preview of {limit} records at {size} px", hint="1 or more, 16 px or more")
     check_page(out)
     sample = choose_records(path, split=split, limit=limit, seed=seed, category=category)
     cards: list[Card] = []
-    left = MOST_BYTES
+    left, usable = MOST_BYTES, 0
     for place, entry in _place(browse(path, split, files={where for where, _ in sample.places})):
         if place not in sample.places:
             continue
         card = load_card(entry, size)
+        usable += is_usable(card)
         weight = sum(len(shown.data) for shown in (card.target, card.reference) if shown)
         if weight > left:
             card = replace(card, target=None, reference=None, bare=True)
@@ -74,6 +75,9 @@ def write_preview(
             progress(len(cards), len(sample.places))
         if len(cards) == len(sample.places):
             break
+    if not usable:
+        drawn = "no record" if len(cards) == sample.records else f"none of the {len(cards)} records drawn"
+        raise DataError(f"{show_name(path)}: {drawn} can be used", hint="a2 dataset validate says why")
     page = build_preview(Path(path).resolve().name or path, cards, sample.records, seed)
     write_page(page, out)
     return Preview(len(cards), sample.records, sum(has_fault(card) for card in cards))

@@ -10,13 +10,14 @@ from typing import Literal
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.curation.duplicates import Fingerprint, LookIndex
-from a2cli.data.taxonomy import CATEGORIES
+from a2cli.data.taxonomy import CATEGORIES, find_subcategory
 from a2cli.errors import ConfigError
 from a2cli.files import show_name
 
 SPLITS = ("train", "validation", "test")
 ASIDE = ""  # the split of records that no split may have
 PER_CATEGORY = 25  # A2-Edit, section 4: 200 test pairs, 25 a category
+NAMED = 10  # categories that a warning names
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class SplitConfig:
             raise ConfigError(f"keep_together {self.keep_together!r} is unknown", hint="group or source")
         for name in self.hold_out:
             if name not in CATEGORIES:
-                raise ConfigError(f"there is no category {name!r}", hint=get_suggestion(name, CATEGORIES))
+                label = find_subcategory(name)
+                close = get_suggestion(label.category if label else name, CATEGORIES)
+                raise ConfigError(f"there is no category {name!r}", hint=close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ def plan_split(records: Sequence[Candidate], config: SplitConfig) -> SplitPlan:
         taken = _choose(records, free, names, needed, f"{config.seed}/{split}")
         splits.update({one: split if counted else ASIDE for one, counted in taken.items()})
         warnings += _list_shortages(records, splits, split, names, needed)
-    warnings += [f"there are no {name} to hold out" for name in config.hold_out if name not in present]
+    if absent := [name for name in config.hold_out if name not in present]:
+        warnings.append(f"there are no {' and no '.join(absent)} to hold out")
     for record in records:
         splits.setdefault(record.print.id, ASIDE if record.category in config.hold_out else "train")
     counts: dict[str, Counter[str]] = {split: Counter() for split in (*SPLITS, ASIDE)}
@@ -112,11 +116,18 @@ def plan_split(records: Sequence[Candidate], config: SplitConfig) -> SplitPlan:
         warnings.append(
             f"{lost} of {len(records)} records are put aside: they belong to others that were taken"
         )
-    emptied = [name for name in present if name not in config.hold_out and not counts["train"][name]]
-    warnings += [f"{show_name(name)}: nothing is left to train on" for name in emptied]
+    if emptied := [name for name in present if name not in config.hold_out and not counts["train"][name]]:
+        warnings.append(f"nothing is left to train on in {_list_categories(map(show_name, emptied))}")
     return SplitPlan(
         splits, {name: dict(found) for name, found in counts.items()}, len(components), tuple(warnings)
     )
+
+
+def _list_categories(words: Iterable[str]) -> str:
+    """Categories on one line: how many, and the first few, each as its word tells it."""
+    every = list(words)
+    more = [f"and {len(every) - NAMED} more"] if len(every) > NAMED else []
+    return f"{len(every)} categor{'y' if len(every) == 1 else 'ies'}: {', '.join(every[:NAMED] + more)}"
 
 
 def _rank_category(name: str) -> tuple[int, str]:
@@ -157,9 +168,9 @@ def _list_shortages(
     records: Sequence[Candidate], splits: dict[str, str], split: str, names: list[str], needed: int | None
 ) -> Iterator[str]:
     counts = Counter(record.category for record in records if splits.get(record.print.id) == split)
-    for name in names:
-        if needed is not None and counts[name] < needed:
-            yield f"{show_name(name)}: {counts[name]} of {needed} records for {split}"
+    short = [f"{show_name(name)} {counts[name]}" for name in names if needed and counts[name] < needed]
+    if short:
+        yield f"fewer than {needed} {split} records in {_list_categories(short)}"
 
 
 def join_components(records: Sequence[Candidate], config: SplitConfig) -> list[list[int]]:

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from a2cli.curation.faults import read_entry
 from a2cli.data.browse import Entry, browse
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import BadRecord
 from a2cli.data.rows import PICTURES
+from a2cli.errors import DataError
+from a2cli.files import show_name
 from a2cli.images.geometry import get_bounding_box
 
 UNKNOWN = "(unknown)"  # what counts call an empty text
 OTHERS = "(others)"
 MOST = 50  # licences and sources that are counted by name
+ASK = "a2 dataset validate says why"
 SHOWN = 20  # messages about bad records that are kept
 SHARE_EDGES = tuple(round(0.05 * i, 2) for i in range(21))  # of the picture's area
 SIDE_EDGES = (0.0, 64.0, 128.0, 256.0, 384.0, 512.0, 768.0, 1024.0, 1536.0, 2048.0, 4096.0)  # px
@@ -98,7 +102,7 @@ class _Counts:
 
     def add(self, entry: Entry) -> None:
         """Count one usable record. Raises `BadRecord`, having counted nothing, for another."""
-        pair = entry.read()
+        pair = read_entry(entry)
         size = sum(len(entry.reader.load_bytes(entry.row, column)) for column in PICTURES)
         split, category = entry.split or UNKNOWN, pair.category or UNKNOWN
         provenance = parse_provenance(pair.provenance)
@@ -130,7 +134,8 @@ def count_dataset(
 ) -> Stats:
     """Read every record of a data set, of one split or all, and count; bad records are counted, not fatal.
 
-    `progress` is told (done, total) records. Raises `DataError` and `ConfigError` as `browse` does.
+    `progress` is told (done, total) records. Raises `DataError` and `ConfigError` as `browse` does, `DataError` also
+    where no record can be used.
     """
     total = sum(1 for _ in browse(path, split, pictures=False)) if progress else 0
     counts = _Counts()
@@ -141,6 +146,9 @@ def count_dataset(
             counts.add_bad(error)
         if progress:
             progress(counts.records + counts.bad, total)
+    if not counts.records:
+        found, hint = ("no record can be used", ASK) if counts.bad else ("no records", "check the data set")
+        raise DataError(f"{show_name(path)}: {found}", hint=hint)
     histograms = {
         f"{view}_{name}": build_histogram(counts.values[f"{view}_{name}"], edges)
         for view in ("ref", "tar")

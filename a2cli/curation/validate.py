@@ -71,11 +71,12 @@ def validate(
 
     Pictures whose perceptual hashes differ in at most `near` bits are taken for one; None compares pixels alone. Only
     `workers` processes decode; the result does not depend on their number. `progress` is told (done, total) records.
-    Raises `DataError` for a path without pairs and where a library is missing, `ConfigError` for impossible settings.
+    Raises `DataError` for a path without pairs and where a library is missing, `ConfigError` for impossible settings
+    and for a file that two of the paths name.
     """
     if near is not None and not 0 <= near <= 16:
         raise ConfigError(f"near must be 0 to 16 bits, not {near}")
-    total = sum(1 for path in paths for _ in browse(path, pictures=False)) if progress else 0
+    total = _count_records(paths) if progress or len(paths) > 1 else 0
     inspect = partial(inspect_entry, require_licence=require_licence, looks=near is not None)
     entries = chain.from_iterable([browse(path) for path in paths])
     faults: list[Fault] = []
@@ -97,6 +98,21 @@ def validate(
     faults += _find_splitless(prints)
     faults += _compare(prints, near)
     return Validation(records, tuple(faults))
+
+
+def _count_records(paths: Sequence[str]) -> int:
+    """How many records the paths name, each file once."""
+    total, first = 0, dict[Path, str]()
+    for path in paths:
+        files = Counter(entry.where for entry in browse(path, pictures=False))
+        places = {Path(where).resolve(): where for where in files}
+        for place, where in places.items():
+            if place in first:
+                twice = f"named twice, by {show_name(first[place])} and by {show_name(path)}"
+                raise ConfigError(f"{show_name(where)}: {twice}", hint="name every data set once")
+        first.update(dict.fromkeys(places, path))
+        total += files.total()
+    return total
 
 
 def list_tables(found: Validation, limit: int = SHOWN) -> Iterator[list[tuple[str, ...]]]:

@@ -19,7 +19,7 @@ from a2cli.data.records import Pair
 from a2cli.data.scenes import compose
 from a2cli.data.subjects import Subject, sample_subject
 from a2cli.data.surroundings import Surroundings, draw_surroundings
-from a2cli.data.taxonomy import CATEGORIES
+from a2cli.data.taxonomy import CATEGORIES, find_subcategory
 from a2cli.data.views import (
     REFERENCE_VIEW,
     TARGET_VIEW,
@@ -34,6 +34,7 @@ from a2cli.errors import ConfigError, DataError
 from a2cli.images.align import place_reference
 
 _SPLITS = ("train", "test")
+_SIDES = (32, 2048)  # px; larger ones hold nothing more: glyphs are about 100 px, photographs at most 2048
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class SynthConfig:
     """What to synthesise: canvas side in px, share of glyph subjects, share of recoloured ones, photo folder.
 
     `occlusion`, `shadow` and `distractors` are the shares of pairs with a thing before the subject, with shadows, and
-    with one to three things behind or beside it. `captions` describes the target in place of "a photo of NAME".
-    `licence` is that of the photo folder's pictures, for the provenance.
+    with one to three things behind or beside it. `captions` describes the target in place of "a photo of NAME", and
+    gives the listed subcategory that the name falls under, where there is one, in place of the name. `licence` is that
+    of the photo folder's pictures, for the provenance.
     """
 
     size: int = 128
@@ -56,8 +58,8 @@ class SynthConfig:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        if self.size < 32:
-            raise ConfigError(f"size {self.size} is too small", hint="at least 32")
+        if not _SIDES[0] <= self.size <= _SIDES[1]:
+            raise ConfigError(f"size must be {_SIDES[0]} to {_SIDES[1]} px, not {self.size}")
         for name in ("glyphs", "recolour", "occlusion", "shadow", "distractors"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1]")
@@ -120,13 +122,15 @@ def synthesise(
     )
     ref_mask, mask = reference[..., 3] > 0.5, shown.cover > 0.5
     hidden = float(1 - mask.sum() / max(whole.sum(), 1))
-    prompt = f"a photo of {subject.label}"
+    prompt, subcategory = f"a photo of {subject.label}", subject.label
     if config.captions:
+        label = find_subcategory(subject.label, category)
+        subcategory = label.subcategory if label and label.subcategory else subject.label
         prompt = build_caption(subject, category, plain, ref_mask, mask, hidden)
     return Pair(
         id=f"{split}-{seed}-{index:07d}",
         category=category,
-        subcategory=subject.label,
+        subcategory=subcategory,
         prompt=prompt,
         ref_rgb=plain,
         ref_mask=ref_mask,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -25,6 +26,7 @@ from a2cli.errors import ConfigError, DataError
 from a2cli.files import lock_folder, make_folder, show_name, write_bytes
 
 OPTIONS = "synth.json"
+SHARD = re.compile(r"(train|test)-\d{5}")
 Format = Literal["parquet", "imagefolder"]
 Progress = Callable[[int, int], None]
 _MARKS = (METADATA, "state.json", "dataset_dict.json", "dataset_info.json")  # of data sets of other kinds
@@ -46,7 +48,8 @@ def write_synthesised(
     """Synthesise `count` pairs into a folder; the bytes do not depend on `workers`, nor on how often it was killed.
 
     "parquet" writes shards of `shard_size` pairs and goes on after the last whole one; "imagefolder" writes PNG files
-    and, last, their `metadata.jsonl`. `synth.json` holds the settings. A folder that is complete is left as it is.
+    and, last, their `metadata.jsonl`. `synth.json` holds the settings; where nothing was finished under them others may
+    take their place. A folder that is complete is left as it is.
     Raises `ConfigError` for numbers out of range, for a folder with another data set, begun with other settings or in
     use, `DataError` when the font or the photographs are missing or nothing can be written.
     """
@@ -126,6 +129,19 @@ def _make_files(make: Callable[[int], Pair], split: str, folder: Path, index: in
     return dict(write_pair(folder, make(index), split))
 
 
+def _list_unfinished(folder: Path) -> list[Path]:
+    """What a killed run left: temporaries, and shards without the file that is written after them."""
+    shards = [] if not (folder / OPTIONS).exists() else list(folder.glob("*.parquet"))
+    torn = [file for file in shards if SHARD.fullmatch(file.stem) and not file.with_suffix(".json").exists()]
+    return [*folder.glob(".a2-*.tmp"), *torn]
+
+
+def _has_parts(folder: Path) -> bool:
+    """Whether a run finished a shard or a picture there."""
+    shards = any(SHARD.fullmatch(file.stem) for file in folder.glob("*.parquet"))
+    return shards or (folder / METADATA).exists() or any(folder.glob("*-*.*_*.png"))
+
+
 def _is_whole(folder: Path, split: str, number: int) -> bool:
     """Whether a shard is there, and the file beside it that is written after it."""
     shard = folder / f"{split}-{number:05d}.parquet"
@@ -139,7 +155,7 @@ def _hold(folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             _lock(folder, stack)
-            for stale in folder.glob(".a2-*.tmp"):
+            for stale in _list_unfinished(folder):
                 stale.unlink()
         except OSError as error:
             raise DataError(
@@ -168,7 +184,7 @@ def _lock(folder: Path, stack: ExitStack) -> None:
 def _settle(folder: Path, options: dict[str, Any]) -> None:
     """Write down the settings of a new data set; of one that was begun, see that they are the same."""
     name, file = show_name(str(folder)), folder / OPTIONS
-    if not file.exists():
+    if not file.exists() or not _has_parts(folder):
         if any((folder / known).exists() for known in _MARKS) or any(folder.rglob("*.parquet")):
             raise ConfigError(f"{name}: already holds a data set", hint=_ANOTHER)
         write_bytes((json.dumps(options, indent=1) + "\n").encode(), file)

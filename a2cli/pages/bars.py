@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2cli.pages.plots import draw_label, escape_text, get_ticks, show_number, show_percent, wrap_chart
+from a2cli.pages.plots import draw_label, escape_text, get_ticks, show_number, wrap_chart
 
 LABELLED = 14  # bins of a histogram up to which each has its count written above
 
@@ -18,9 +18,10 @@ BAR_STYLE = """
 .bars.flat ul { display: grid; grid-template-columns: fit-content(46%) minmax(60px, 1fr) auto auto; column-gap: 10px; }
 .bars li { min-width: 0; } .bars.flat .bar { grid-column: 1 / -1; grid-template-columns: subgrid; }
 .bars.flat details, .bars.flat li:has(> details) { grid-column: 1 / -1; }
-.bar { display: grid; grid-template-columns: minmax(64px, 11em) 1fr 4.4em 3.4em; gap: 0 10px; align-items: center;
+.bar { display: grid; grid-template-columns: minmax(64px, 11em) 1fr 4.4em 4em; gap: 0 10px; align-items: center;
   padding: 3px 0; font-size: 14px; line-height: 1.35; overflow-wrap: anywhere; }
-.bar > :nth-child(n+3) { text-align: right; overflow-wrap: normal; } .bar > :last-child { color: var(--soft); }
+.bar > :nth-child(n+3) { text-align: right; overflow-wrap: normal; }
+.bar > :last-child { color: var(--soft); white-space: nowrap; }
 .track { height: 14px; border-radius: 3px; background: var(--tint); print-color-adjust: exact; }
 .track i { display: block; height: 100%; min-width: 2px; border-radius: 3px; background: var(--s0); }
 .bars details { margin: 0; }
@@ -33,7 +34,7 @@ BAR_STYLE = """
 svg .c0 { fill: var(--s0); } svg .c1 { fill: var(--s1); } svg .c2 { fill: var(--s2); } svg .c3 { fill: var(--s3); }
 svg .column:hover { opacity: .75; } .histogram { width: 100%; }
 svg .base { stroke: var(--soft); }
-@media (max-width: 640px) { .bar { grid-template-columns: minmax(64px, 7.5em) 1fr 3.4em 3em; gap: 0 8px; } }
+@media (max-width: 640px) { .bar { grid-template-columns: minmax(64px, 7.2em) 1fr 3.1em 3.6em; gap: 0 8px; } }
 """
 
 
@@ -66,6 +67,16 @@ def bar_list(
     kind = "bars" if any(bar.parts for bar in bars) else "bars flat"
     head = f"<b>{escape_text(title)}</b>{escape_text(words)}"
     return f'<figure class="{kind}"><figcaption>{head}</figcaption>{body}</figure>'
+
+
+def show_share(count: int, total: int) -> str:
+    """A share of a whole in per cent without the sign, to a tenth: 12.5, 20, <0.1, and never 100 of less than all."""
+    if not count or not total:
+        return "0"
+    tenths = round(1000 * count / total)
+    if count < total:
+        tenths = min(tenths, 999)
+    return f"{tenths / 10:g}" if tenths else "<0.1"
 
 
 def histogram(
@@ -117,7 +128,7 @@ def histogram(
 
 def _build_bar(bar: Bar, longest: int, total: int) -> str:
     width = 100 * bar.count / longest if longest else 0
-    share = show_percent(bar.count / total if total else 0)
+    share = show_share(bar.count, total)
     cells = (
         f'<span>{escape_text(bar.name)}</span><span class="track" aria-hidden="true"><i style="width:{width:.2f}%"></i>'
         f"</span><span>{show_number(bar.count, 9)}</span><span>{share} %</span>"

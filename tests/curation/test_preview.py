@@ -264,6 +264,21 @@ def test_an_old_page_stays_when_the_data_set_cannot_be_opened(tmp_path: Path) ->
     assert out.read_text() == "old"
 
 
+def test_records_of_which_none_can_be_used_make_no_page(tmp_path: Path) -> None:
+    folder, out = write_imagefolder(tmp_path / "set", [make_pair(i) for i in range(3)]), tmp_path / "x.html"
+    (folder / "train-000.ref_image.png").write_bytes(b"")
+    Image.new("L", (48, 48)).save(folder / "train-001.ref_mask.png")  # it marks nothing
+    assert write_preview(str(folder), out).faulty == 2
+    out.write_text("old")
+    (folder / "train-002.tar_mask.png").write_bytes(b"")
+    with pytest.raises(DataError, match="set: no record can be used") as caught:
+        write_preview(str(folder), out)
+    assert caught.value.hint == "a2 dataset validate says why"
+    with pytest.raises(DataError, match="none of the 2 records drawn can be used"):
+        write_preview(str(folder), out, limit=2)
+    assert out.read_text() == "old"
+
+
 # The page in a browser
 
 

@@ -54,7 +54,7 @@ def test_every_category_gets_its_share_and_the_rest_is_trained_on() -> None:
     assert plan.counts["validation"] == {"animals": 3, "plants": 3, "vehicles": 3}
     assert plan.counts[ASIDE] == {"vehicles": 2}  # of the groups that gave the last records
     assert plan.counts["train"] == {"animals": 32, "plants": 12}
-    assert plan.warnings == ("vehicles: nothing is left to train on",)
+    assert plan.warnings == ("nothing is left to train on in 1 category: vehicles",)
     assert set(plan.splits) == {record.print.id for record in records}
 
 
@@ -69,9 +69,42 @@ def test_small_components_go_first() -> None:
 def test_what_there_is_too_little_of_is_said() -> None:
     plan = plan_split(make_many(20, "animals") + make_many(60, "plants"), SplitConfig())
     assert plan.counts["test"] == {"animals": 20, "plants": 25}
-    assert plan.warnings == ("animals: 20 of 25 records for test", "animals: nothing is left to train on")
-    plan = plan_split([make_candidate("one", "a\nb")], SplitConfig())
-    assert plan.warnings == (r"a\nb: 1 of 25 records for test", r"a\nb: nothing is left to train on")
+    assert plan.warnings == (
+        "fewer than 25 test records in 1 category: animals 20",
+        "nothing is left to train on in 1 category: animals",
+    )
+    plan = plan_split([make_candidate("one", "a\nb")], SplitConfig(test=0, validation=2))
+    assert plan.warnings == (
+        r"fewer than 2 validation records in 1 category: a\nb 1",
+        r"nothing is left to train on in 1 category: a\nb",
+    )
+    plan = plan_split([make_candidate(f"r{i:02d}", f"kind {i:02d}") for i in range(12)], SplitConfig())
+    counted = ", ".join(f"kind {i:02d} 1" for i in range(10))
+    assert plan.warnings[0] == f"fewer than 25 test records in 12 categories: {counted}, and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ([], "give a smaller --test: the smallest category has 1 record"),
+        (
+            ["--test", "3", "--validation", "1"],
+            "give a smaller --test or --validation: the smallest category",
+        ),
+        (["--hold-out", ",".join(CATEGORIES)], "hold out fewer categories"),
+        (["--hold-out", "garments", "--validation", "9"], "give a smaller --validation: the smallest"),
+    ],
+)
+def test_a_split_with_nothing_to_train_on_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], remedy: str
+) -> None:
+    source = write_imagefolder(tmp_path / "in", [make_pair(number) for number in range(12)], None)
+    for dry in ([], ["--dry-run"]):
+        assert main(["dataset", "split", str(source), "-o", str(tmp_path / "out"), *options, *dry]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == "" and f"in: nothing is left to train on ({remedy}" in shown.err
+        assert shown.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_held_out_categories_leave_train_and_alone_are_tested() -> None:
@@ -84,15 +117,15 @@ def test_held_out_categories_leave_train_and_alone_are_tested() -> None:
     assert plan.counts["test"] == {"garments": 25, "accessories": 20}
     assert plan.counts["train"] == {"animals": 50, "portraits": 1}
     assert plan.counts[ASIDE] == {"garments": 6}
-    assert plan.warnings == ("accessories: 20 of 25 records for test",)
+    assert plan.warnings == ("fewer than 25 test records in 1 category: accessories 20",)
     assert plan.splits["m-portrait"] == "train" and plan.splits["m-garment"] == ASIDE  # singles came first
     plan = plan_split(records + mixed, SplitConfig(hold_out=("garments", "accessories"), validation=5))
     assert plan.counts["validation"] == {"animals": 5, "portraits": 1}
     everything = plan_split(records + mixed, SplitConfig(test=None, hold_out=("garments", "accessories")))
     assert everything.counts["test"] == {"garments": 31, "accessories": 20}
     assert everything.splits["m-portrait"] == ASIDE  # its person is in the test set
-    plan = plan_split(records, SplitConfig(hold_out=("vehicles",)))
-    assert "there are no vehicles to hold out" in plan.warnings and not plan.counts["test"]
+    plan = plan_split(records, SplitConfig(hold_out=("vehicles", "plants")))
+    assert plan.warnings == ("there are no vehicles and no plants to hold out",) and not plan.counts["test"]
 
 
 def test_what_belongs_together() -> None:
@@ -230,15 +263,23 @@ def test_the_order_of_the_shards_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_bad_records_are_left_out_and_named(tmp_path: Path) -> None:
-    source = write_imagefolder(tmp_path / "in", [make_pair(number) for number in range(6)], None)
+    source = write_imagefolder(tmp_path / "in", [make_pair(number) for number in range(10)], None)
     (source / "train-002.tar_mask.png").write_bytes(b"")
     with (source / "metadata.jsonl").open("a") as file:
         file.write((source / "metadata.jsonl").read_text().splitlines()[0] + "\n{\n")
     division = divide_dataset(str(source), tmp_path / "out", SplitConfig(test=1, validation=0))
-    assert len(division.bad) == 3 and len(division.plan.splits) == 5
+    assert len(division.bad) == 3 and len(division.plan.splits) == 9
     assert "record train-002: tar_mask" in division.bad[0] and "stands twice" in division.bad[1]
     assert json.loads((tmp_path / "out" / REPORT).read_text())["bad"] == list(division.bad)
-    assert sum(1 for _ in browse(str(tmp_path / "out"))) == 5
+    assert sum(1 for _ in browse(str(tmp_path / "out"))) == 9
+
+
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    source = write_clean(tmp_path / "in", 16, 8)
+    (source / "text.parquet").write_text("words")
+    (bad,) = divide_dataset(str(source), tmp_path / "out", SplitConfig(test=1), dry_run=True).bad
+    assert bad.startswith(f"{source}/text.parquet: cannot be read: ") and bad.count("text.parquet") == 1
+    assert bad.endswith(" (mend or remove the file)")
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
@@ -279,6 +320,7 @@ def test_impossible_settings_are_named(tmp_path: Path) -> None:
         ({"test": None}, "leave none to train on"),
         ({"near": 20}, "near must be 0 to 16"),
         ({"hold_out": ("garmets",)}, "did you mean 'garments'"),
+        ({"hold_out": ("dogs",)}, "there is no category 'dogs' .did you mean 'animals'"),
         ({"keep_together": "video"}, "group or source"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -310,5 +352,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(shown.out)["counts"]["test"] == {"accessories": 1, "garments": 1}
     assert "ref_image.png: the file is empty (mend or remove the record)\n" in shown.err
     assert not (tmp_path / "no").exists()
-    for wrong in (["--test", "many"], ["--test", "all"], ["--near", "17"]):
+    for wrong, message in (
+        (["--test", "many"], "--test 'many': neither a number from 0 nor all"),
+        (["--test", "-3"], "--test '-3': neither a number from 0 nor all"),
+        (["--test", "all"], "name --hold-out categories"),
+        (["--near", "17"], "'--near'"),
+    ):
         assert main(["dataset", "split", str(source), "-o", str(tmp_path / "no"), *wrong]) == 2
+        assert message in capsys.readouterr().err

@@ -57,6 +57,27 @@ def test_bad_records_are_counted_apart(tmp_path: Path) -> None:
     assert steps == [(done, 6) for done in range(1, 7)]
 
 
+def test_a_data_set_of_which_nothing_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_imagefolder(tmp_path / "in", [make_pair(number) for number in range(2)])
+    for picture in folder.glob("*.tar_mask.png"):
+        picture.write_bytes(b"text")
+    (tmp_path / "text.parquet").write_text("words")
+    for path in (folder, tmp_path / "text.parquet"):
+        page = tmp_path / "page.html"
+        assert main(["dataset", "stats", str(path), "--html", str(page)]) == 2
+        said = f"a2: {path}: no record can be used (a2 dataset validate says why)\n"
+        assert capsys.readouterr() == ("", said) and not page.exists()
+
+
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    folder = write_clean(tmp_path / "in", 8, 4)
+    (folder / "text.parquet").write_text("words")
+    found = count_dataset(str(folder))
+    assert (found.records, found.bad) == (12, 1) and found.messages[0].count("text.parquet") == 1
+    assert found.messages[0].startswith(f"{folder}/text.parquet: cannot be read: ")
+    assert found.messages[0].endswith(" (mend or remove the file)")
+
+
 def test_many_sources_are_cut_to_the_largest(tmp_path: Path) -> None:
     names = [f"source {number % 60}" for number in range(62)]
     pairs = [make_pair(n, provenance=Provenance(Rights(name)).to_text()) for n, name in enumerate(names)]

@@ -56,7 +56,7 @@ def test_the_head_and_the_notes_tell_what_is_wrong(page: Path) -> None:
 def test_bars_are_the_counts(stats: Stats, page: Path) -> None:
     figures = re.findall(r'<figure class="bars.*?</figure>', page.read_text(), re.S)
     bars = {Parsed(figure).get_texts("b")[0]: Parsed(figure).get_texts("span") for figure in figures}
-    assert bars["Splits"] == ["train", "11", "73 %", "test", "4", "27 %"]
+    assert bars["Splits"] == ["train", "11", "73.3 %", "test", "4", "26.7 %"]
     assert bars["Licences"] == ["CC0-1.0", "15", "100 %"]
     assert bars["Sources"] == ["a folder", "15", "100 %"]
     found = [name for name in bars["Records of each category"][::3] if not name.startswith("kind")]

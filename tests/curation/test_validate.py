@@ -94,6 +94,7 @@ PLANTED: dict[str, tuple[str, dict[str, Any]]] = {
     "train-016": ("", {"tar_mask": encode(make_pair(16).tar_mask.astype(np.uint16) * 65535)}),
     "train-017": ("", {"tar_image": encode(draw(952), "JPEG")}),
     "train-018": ("", {"prompt": None, "subcategory": None}),
+    "train-021": ("", {"subcategory": " "}),
     "train-019": ("no id", {"id": ""}),
     "train-020": ("wrong split", {"split": "test"}),
 }
@@ -326,6 +327,21 @@ def test_two_data_sets_are_compared(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_that_is_named_twice_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parquet(tmp_path / "pairs", map(make_pair, range(3)), split="train")
+    (tmp_path / "link").symlink_to(tmp_path / "pairs")
+    monkeypatch.chdir(tmp_path)
+    for other in ("pairs", "./pairs/", str(tmp_path / "pairs"), "link", "pairs/*.parquet"):
+        assert main(["dataset", "validate", "pairs", other]) == 2
+        shown = capsys.readouterr()
+        named = f"train-00000.parquet: named twice, by pairs and by {other} (name every data set once)\n"
+        assert shown.out == "" and shown.err.endswith(named) and shown.err.count("\n") == 1
+    with pytest.raises(ConfigError, match="named twice"):
+        validate(["pairs", "pairs"])  # also where nobody watches
+
+
 def test_one_record_alone(tmp_path: Path) -> None:
     folder = write_imagefolder(tmp_path / "pairs", [make_pair(0), make_pair(1, category="things")])
     first, second = browse(str(folder))
@@ -427,7 +443,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     report = tmp_path / "faults.jsonl"
     assert main(["dataset", "validate", str(folder), "--report", str(report)]) == 3
     shown = capsys.readouterr()
-    assert shown.err == "a2: 14 records, 1 faults, 14 warnings\n"
+    assert shown.err == "a2: 14 records, 1 fault, 14 warnings\n"
     assert shown.out.splitlines()[:3] == [
         "kind\tseverity\tcount",
         "bad mask\tfault\t1",

@@ -130,6 +130,31 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
 
 
 @needs_font
+def test_settings_under_which_nothing_was_finished_hold_nobody(tmp_path: Path) -> None:
+    whole = read_all(write(tmp_path / "whole", 4, format="imagefolder"))
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "pairs"
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, 20, config=SynthConfig(size=48), split="test", progress=stop)
+    assert json.loads((folder / OPTIONS).read_text())["size"] == 48
+    (folder / "test-00000.parquet").write_bytes(b"half")  # killed before its counts
+    write(folder, 4, format="imagefolder")
+    assert read_all(folder) == whole
+    (folder / "metadata.jsonl").unlink()
+    with pytest.raises(ConfigError, match="begun with seed 3, not 4"):  # its pictures are work that was done
+        write(folder, 4, format="imagefolder", seed=4)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / OPTIONS).write_text("{")
+    (tmp_path / "else" / "another.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ConfigError, match="else: already holds a data set"):
+        write(tmp_path / "else", 4)
+    assert (tmp_path / "else" / "another.parquet").exists()
+
+
+@needs_font
 def test_other_photographs_are_other_settings(tmp_path: Path) -> None:
     from a2cli.images.write import save_image
 
@@ -252,8 +277,16 @@ def test_the_command_varies_pairs_and_writes_shards(
         "imagefolder",
     ]
     assert main([*arguments[:-4], "-o", str(tmp_path / "plain"), *plain]) == 0
-    for name, value in (("--occlusion", "2"), ("--shadow", "nan"), ("--size", "8"), ("--split", "val")):
+    capsys.readouterr()
+    for name, value, said in (
+        ("--occlusion", "2", "occlusion must lie in [0, 1]"),
+        ("--shadow", "nan", "shadow must lie in [0, 1]"),
+        ("--size", "8", "size must be 32 to 2048 px, not 8"),
+        ("--size", "100000", "size must be 32 to 2048 px, not 100000"),
+        ("--split", "val", "'--split'"),
+    ):
         assert main([*arguments[:-4], "-o", str(tmp_path / "bad"), name, value]) == 2
+        assert said in capsys.readouterr().err
     assert not (tmp_path / "bad").exists()
 
 

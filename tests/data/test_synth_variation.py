@@ -15,6 +15,7 @@ from a2cli.data.photos import list_photos
 from a2cli.data.provenance import Provenance, parse_provenance
 from a2cli.data.records import Pair
 from a2cli.data.synth import SynthConfig, repose, synthesise
+from a2cli.data.taxonomy import find_subcategory, get_subcategories
 from a2cli.images.write import build_photo, save_photo
 
 PLAIN = SynthConfig(size=96)
@@ -43,8 +44,7 @@ def test_variation_leaves_the_rest_of_a_pair_alone() -> None:
     kept = []
     for index in range(16):
         plain, varied = make(index), synthesise(index, seed=12, config=VARIED)
-        for part in ("id", "category", "subcategory"):
-            assert getattr(varied, part) == getattr(plain, part)
+        assert (varied.id, varied.category) == (plain.id, plain.category)
         assert np.array_equal(varied.ref_rgb, plain.ref_rgb) and np.array_equal(varied.light, plain.light)
         shadowed = make(index, shadow=1.0)
         assert np.array_equal(shadowed.tar_mask, plain.tar_mask)  # a shadow never changes the mask
@@ -136,20 +136,30 @@ def test_captions_tell_colour_and_place() -> None:
 
 @needs_font
 def test_provenance_names_source_licences_and_group() -> None:
-    groups = set()
+    groups, listed = set(), 0
     for index in range(24):
         pair = synthesise(index, seed=12, config=VARIED)
         found = get_provenance(pair)
         assert found.group == found.rights.source == found.ref
         assert found.tar.startswith("scikit-image ") and found.tools == {"synth": f"a2 {__version__}"}
         name = found.group.removeprefix("Noto Color Emoji ").removeprefix("scikit-image ")
-        assert name.lower() == pair.subcategory
+        label = find_subcategory(name, pair.category)
+        assert pair.subcategory == ((label and label.subcategory) or name.lower())
+        listed += pair.subcategory in get_subcategories(pair.category)
         licences = found.rights.licence.split(" AND ")
         assert licences == sorted(set(licences))
         assert set(licences) <= {"CC0-1.0", "LicenseRef-public-domain", "OFL-1.1"}
         assert ("OFL-1.1" in licences) >= found.group.startswith("Noto") and found.rights.author
         groups.add(found.group.split(" ")[0])
-    assert groups == {"Noto", "scikit-image"}
+    assert groups == {"Noto", "scikit-image"} and 8 <= listed < 24
+
+
+@needs_font
+def test_with_captions_a_subcategory_is_a_listed_one_and_the_prompt_keeps_the_name() -> None:
+    plain, told = make(3), make(3, captions=True)
+    assert (plain.subcategory, plain.prompt) == ("ear of maize", "a photo of ear of maize")
+    assert told.subcategory == "corn" and "ear of maize" in told.prompt
+    assert np.array_equal(plain.tar_rgb, told.tar_rgb)
 
 
 @needs_font

@@ -419,6 +419,12 @@ def test_the_command_resolves_a_name(capsys: pytest.CaptureFixture[str]) -> None
     ("arguments", "said"),
     [
         (("sofaa",), "did you mean 'sofa'?"),
+        (("dgo",), "did you mean 'dog'?"),
+        (("hosre",), "did you mean 'horse'?"),
+        (("cta", "--category", "vehicles"), "`a2 dataset taxonomy` lists them all"),
+        (("",), "the name is empty (leave it out to list all)"),
+        ((" ",), "the name is empty"),
+        (("--category", ""), "no category is said"),
         (("qqqq",), "`a2 dataset taxonomy` lists them all"),
         (("cat", "--category", "vehicles"), "'cat' names nothing in vehicles"),
         (("--category", "vehicels"), "did you mean 'vehicles'?"),

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from parsed import Parsed
 
-from a2cli.pages.bars import LABELLED, Bar, bar_list, histogram
+from a2cli.pages.bars import LABELLED, Bar, bar_list, histogram, show_share
 
 EDGES = [0.0, 0.25, 0.5, 1.0, 4.0]
 
@@ -34,6 +34,22 @@ def test_bars_are_as_long_as_their_counts() -> None:
     assert page.get_texts("span") == ["cat", "1,500", "80 %", "dog", "375", "20 %", "0", "0 %"]
     assert page.get_texts("b", "figcaption") == ["Kinds", "Counted."]
     assert not page.get_tags("details")
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "shown"),
+    [
+        (5, 40, "12.5"),
+        (1, 3, "33.3"),
+        (4, 20, "20"),
+        (1, 9999, "<0.1"),
+        (9999, 10_000, "99.9"),
+        (7, 7, "100"),
+        (0, 0, "0"),
+    ],
+)
+def test_a_share_is_told_to_a_tenth(count: int, total: int, shown: str) -> None:
+    assert show_share(count, total) == shown
 
 
 def test_a_bar_unfolds_into_its_parts() -> None:

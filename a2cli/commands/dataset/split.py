@@ -47,7 +47,7 @@ def split(
     What belongs together and is beyond a category's need goes into no split and is counted as put aside.
     """
     if test != "all" and not test.isdecimal():
-        raise ConfigError(f"--test {test!r}: not a number", hint="a number of records, or all")
+        raise ConfigError(f"--test {test!r}: neither a number from 0 nor all")
     from a2cli.curation.divide import divide_dataset
     from a2cli.curation.split import SplitConfig
 

@@ -20,7 +20,7 @@ def synth(
     number: Annotated[int, Option("--number", "-n", metavar="N", help="How many pairs.")] = 1000,
     seed: Annotated[int, Option("--seed", metavar="S", help="Seed of every pair.")] = 0,
     split: Annotated[Literal["train", "test"], Option("--split", help="Which subjects.")] = "train",
-    size: Annotated[int, Option("--size", metavar="PX", help="Side of the pictures.")] = 256,
+    size: Annotated[int, Option("--size", metavar="PX", help="Side of the pictures, 32 to 2048.")] = 256,
     photos: Annotated[
         str | None,
         Option(

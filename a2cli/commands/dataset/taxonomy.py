@@ -8,15 +8,16 @@ from typer import Argument, Option
 
 from a2cli.commands import options as o
 from a2cli.commands.console import open_console
+from a2cli.errors import ConfigError
 
 
 def taxonomy(
     name: Annotated[
-        str,
+        str | None,
         Argument(
             metavar="NAME", help="A name, an emoji, a file or a sentence to look up.", show_default=False
         ),
-    ] = "",
+    ] = None,
     category: Annotated[
         str | None, Option("--category", metavar="C", help="Only this category, in any of its words.")
     ] = None,
@@ -28,7 +29,9 @@ def taxonomy(
     """
     from a2cli.data.taxonomy import CATEGORIES, find_label, get_aliases, get_subcategories, normalise
 
-    chosen = normalise(category)[0] if category else ""
+    if name is not None and not name.strip():
+        raise ConfigError("the name is empty", hint="leave it out to list all")
+    chosen = "" if category is None else normalise(category)[0]
     if name:
         label = find_label(name, chosen)
         rows = [(label.category, label.subcategory)]

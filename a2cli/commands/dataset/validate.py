@@ -67,9 +67,10 @@ def validate(
             print_table("", table)
             print()
     counts = {severity: sum(kinds.values()) for severity, kinds in found.count().items()}
-    warnings = f", {counts['warning']} warnings" if counts["warning"] else ""
     if not quiet:
-        print(f"a2: {found.records} records, {counts['fault'] or 'no'} faults{warnings}", file=sys.stderr)
+        every = {"record": found.records, **counts}
+        words = [f"{n or 'no'} {what}{'s' * (n != 1)}" for what, n in every.items() if n or what != "warning"]
+        print(f"a2: {', '.join(words)}", file=sys.stderr)
     if report is not None:  # last: what was found is on the screen if it cannot be written
         write_bytes("".join(line + "\n" for line in lines).encode(), Path(report))
     if counts["fault"]:

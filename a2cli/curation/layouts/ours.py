@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from a2cli.curation.faults import get_row_error
 from a2cli.curation.layouts.records import (
     Found,
     Listed,
@@ -20,10 +21,7 @@ from a2cli.curation.layouts.records import (
     load_pictures,
 )
 from a2cli.data.browse import Entry, browse
-from a2cli.data.records import BadRecord
-from a2cli.data.rows import MEND, PROBLEM
 from a2cli.data.shards import write_shard
-from a2cli.files import show_name
 
 SHARD_BYTES = 1 << 29  # of pictures, from which a shard is closed before it holds all its records
 
@@ -31,8 +29,7 @@ SHARD_BYTES = 1 << 29  # of pictures, from which a shard is closed before it hol
 def read_ours(path: str, split: str | None) -> Iterator[Listed]:
     """List the records of a data set in place. Raises `DataError` and `ConfigError` as `browse` does."""
     for entry in browse(path, split):
-        if entry.row.get(PROBLEM):
-            error = BadRecord(f"{show_name(entry.where)}: {entry.row[PROBLEM]}", hint=MEND)
+        if error := get_row_error(entry):
             yield build_failure(error, entry.get_text("id"))
         else:
             yield _build_found(entry)

@@ -121,8 +121,10 @@ def get_aliases(category: str, subcategory: str) -> tuple[str, ...]:
 
 def get_nearest(name: str, category: str = "") -> str:
     """The known name that looks most like an unknown one, "" if none does."""
+    said = " ".join(get_words(name))
     known = [key for key, entry in get_index().items() if entry.choose(category)]
-    close = difflib.get_close_matches(" ".join(get_words(name)), known, n=1, cutoff=0.75)
+    swapped = [key for key in known if len(key) > 2 and sorted(key) == sorted(said)]  # "dgo"
+    close = difflib.get_close_matches(said, swapped or known, n=1, cutoff=0 if swapped else 0.75)
     return close[0] if close else ""
 
 
