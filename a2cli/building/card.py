@@ -28,6 +28,11 @@ def get_versions() -> dict[str, str]:
     return found
 
 
+def get_count(count: int, noun: str) -> str:
+    """A number and its noun: "1 pair", "1,200 pairs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def build_card(report: BuildReport, name: str, split: str) -> str:
     """The card's text, of what `report` counts."""
     front = {
@@ -54,7 +59,7 @@ def build_card(report: BuildReport, name: str, split: str) -> str:
     }
     parts = [
         f"---\n{dump_yaml(front)}---\n\n# {_escape(show_name(name))}\n",
-        f"{report.pairs:,} pairs of one subject seen twice, out of {report.inputs:,} inputs.\n",
+        f"{get_count(report.pairs, 'pair')} of one subject seen twice, out of {get_count(report.inputs, 'input')}.\n",
         "## Columns\n",
         _build_table(("column", "what it is"), rows.items()),
         "## Categories\n",

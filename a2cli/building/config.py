@@ -9,7 +9,7 @@ from typing import Any, Literal
 from a2cli.building.records import Kind
 from a2cli.config.load import apply_overrides, build, load_yaml
 from a2cli.data.hashes import BITS
-from a2cli.errors import ConfigError
+from a2cli.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,24 @@ class InputConfig:
     def __post_init__(self) -> None:
         if not self.path and self.kind != "generated":
             raise ConfigError("a source needs a path")
+        if self.category.strip():
+            _check_category(self.category)
         if self.frames < 2 or self.views < 2:
             raise ConfigError("frames and views must be 2 or more", hint="a pair needs two pictures")
         if self.clip_seconds <= 0 or self.neighbour_seconds <= 0:
             raise ConfigError("clip_seconds and neighbour_seconds must be above 0")
         if self.max_side < 64:
             raise ConfigError(f"max_side {self.max_side} is too small", hint="64 or more, in pixels")
+
+
+def _check_category(name: str) -> None:
+    from a2cli.data.taxonomy import get_nearest, normalise
+
+    try:
+        normalise(name)
+    except DataError as error:
+        near = get_nearest(name) or get_nearest(name.strip().removesuffix("s"))
+        raise ConfigError(error.message, hint=f"did you mean {near!r}?" if near else error.hint) from error
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 
 SIDE = 256  # px at which views are compared
 SHOWN = 3  # names in a message
+# What a folder of files is called, whatever they show.
+STORES = frozenset({"bucket", "desktop", "gallery", "home", "library"})
 REMEDY = "name the category in a sidecar or with --category, or name a CLIP model in label.model"
 
 
 class Labeller:
     """The stage "label": every item gets one of the eight categories, a subcategory and a prompt.
 
-    What is given is only spelt as records spell it. Else the item's id, the names of its views and its prompt are
-    read, in this order, the first that names something; what they leave open is asked of `LabelConfig.model`. The
-    tools tell who said it: "given", "words", the model, or two of them with a comma. An item that keeps no category
-    is rejected where one is required.
+    What is given is only spelt as records spell it. Else the item's id, the names of its views, its prompt and the name
+    of its source's folder are read, in this order, the first that names something; what they leave open is asked of
+    `LabelConfig.model`. The tools tell who said it: "given", "words", the model, or two of them with a comma. An item
+    that keeps no category is rejected where one is required.
     """
 
     name = "label"
@@ -90,12 +92,13 @@ class Labeller:
 
 
 def find_label_of_names(item: Item, category: str = "") -> Label | None:
-    """What the item's id, else its views' names, else its prompt name, of `category` alone where it is said.
+    """What the item's id, its views' names, its prompt or its source's folder name, of `category` alone if it is said.
 
     Views that name different things name nothing. Where only a category is named, the rest may still say what of it.
     """
     general = None
-    for texts in ((item.id,), tuple(view.name for view in item.views), (item.prompt,)):
+    folder = "" if item.folder.casefold() in STORES else item.folder
+    for texts in ((item.id,), tuple(view.name for view in item.views), (item.prompt,), (folder,)):
         found = [label for text in texts if (label := find_in_words(text, category))]
         if len({label.category for label in found}) != 1:
             continue

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from a2cli.building.card import build_card, get_versions
+from a2cli.building.advice import get_advice
+from a2cli.building.card import build_card, get_count, get_versions
 from a2cli.building.config import BuildConfig
 from a2cli.building.parts import Part, PartStore
 from a2cli.building.records import Reject
@@ -38,6 +39,10 @@ class BuildReport:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+class NoPairError(DataError):
+    """Nothing to make a data set of."""
+
+
 def choose_pairs(config: BuildConfig, parts: list[Part]) -> tuple[list[Kept], list[Reject]]:
     """The pairs to keep, in order, and rejects for the others."""
     pairs = [pair for part in parts for pair in part.pairs]
@@ -61,14 +66,17 @@ def write_data_set(
     _write_rejects(out, rejects)
     if not kept:
         if not rejects:
-            raise DataError(
+            raise NoPairError(
                 "the sources hold nothing to build from", hint="name folders with pictures or videos"
             )
-        reasons = ", ".join(f"{name} ({n})" for name, n in _count_reasons(rejects).most_common(3))
-        raise DataError(
-            f"no pair came of {sum(part.inputs for part in parts)} inputs: {reasons}; "
+        counts = _count_reasons(rejects)
+        reasons = ", ".join(f"{name} ({n})" for name, n in counts.most_common(3))
+        file = show_name(str(out / ("failures.jsonl" if rejects[0].failed else "rejects.jsonl")))
+        advice = get_advice(counts)
+        raise NoPairError(
+            f"no pair came of {get_count(sum(part.inputs for part in parts), 'input')}: {reasons}; "
             f"the first: {rejects[0].id}: {rejects[0].detail or rejects[0].reason}",
-            hint=f"see {show_name(str(out / 'rejects.jsonl'))} and failures.jsonl",
+            hint=f"{advice}; see {file}" if advice else f"see {file}",
         )
     licences: Counter[str] = Counter()
     sources: Counter[str] = Counter()
@@ -80,14 +88,14 @@ def write_data_set(
             licences[rights.licence or "not stated"] += 1
             sources[rights.source or "not stated"] += 1
         gone = [*part.rejects, *(late[pair.id] for pair in part.pairs if pair.id in late)]
-        counts = {
+        counted = {
             "inputs": part.inputs,
             "rejects": _count_reasons(gone),
             "dropped_views": part.dropped,
             "seconds": part.seconds,
         }
         if rows:
-            shards.append(write_shard(out, len(shards), rows, config.split, counts).name)
+            shards.append(write_shard(out, len(shards), rows, config.split, counted).name)
     dropped: Counter[str] = Counter()
     seconds: dict[str, float] = {}
     for part in parts:

@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from a2cli.building.advice import get_single_advice
+from a2cli.building.card import get_count
 from a2cli.building.chain import Progress, State, Task
 from a2cli.building.config import BuildConfig, InputConfig
 from a2cli.building.readers import list_inputs
@@ -25,7 +27,8 @@ def write_plan(config: BuildConfig, file: Path, prefix: str = "", spent: int = 0
 
     Ids are made unique: they begin with `prefix`, and from the second source on with its number. The generator's
     budget, less the pictures already `spent`, is granted here, in reading order, so that it does not depend on which
-    worker comes first.
+    worker comes first. Raises `DataError` where no input can give a pair: each is a single picture, and there is no
+    generator.
     """
     write_bytes(_build_lines(config, prefix, spent), file)
     return count_plan(file)
@@ -34,7 +37,7 @@ def write_plan(config: BuildConfig, file: Path, prefix: str = "", spent: int = 0
 def _build_lines(config: BuildConfig, prefix: str, spent: int) -> Iterator[bytes]:
     ids: set[str] = set()
     budget = config.generate.budget - spent if config.generate else 0
-    for number, one in enumerate(_limit(_list(config), config.limit)):
+    for number, one in enumerate(_check_pairs(config, _limit(_list(config), config.limit))):
         source, state = one
         name = prefix + (state.id if source == 0 else f"{source + 1}/{state.id}")
         while name in ids:
@@ -115,6 +118,28 @@ def _list(config: BuildConfig) -> Iterator[tuple[int, Input | Reject]]:
             if isinstance(state, Input) and state.kind == "generated" and not state.rights.licence:
                 state = replace(state, rights=replace(state.rights, licence=licence))
             yield number, state
+
+
+def _check_pairs(
+    config: BuildConfig, items: Iterable[tuple[int, Input | Reject]]
+) -> Iterator[tuple[int, Input | Reject]]:
+    """Pass items on; raise at their end if all that may be used are single pictures nobody completes."""
+    kinds: Counter[str] = Counter()
+    rejects: list[Reject] = []
+    hope = config.generate is not None
+    for source, state in items:
+        if isinstance(state, Reject):
+            rejects.append(state)
+        elif not hope:
+            hope = not _count_missing(state)
+            kinds[state.kind] += 1
+        yield source, state
+    if kinds and not hope:
+        message = f"no pair can come of {get_count(kinds.total(), 'single picture')}"
+        if rejects:
+            left = f"{get_count(len(rejects), 'input')} cannot be read, the first: {rejects[0].id}"
+            message = f"{message}, and {left}: {rejects[0].detail}"
+        raise DataError(message, hint=get_single_advice(set(kinds)))
 
 
 def _limit(

@@ -74,7 +74,7 @@ class Item:
     """One object, person or video on its way to a pair.
 
     `dropped` counts the views that a stage left behind, by reason; `tools` says what made what (stage -> name and
-    version); `generated` what a generator was asked.
+    version); `generated` what a generator was asked; `folder` is the name of its source's folder.
     """
 
     id: str
@@ -88,6 +88,7 @@ class Item:
     scores: dict[str, float] = field(default_factory=dict)
     generated: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    folder: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,33 +9,35 @@ OUT/.work/                       the list of inputs and the parts so far, gone a
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from a2cli.building.chain import Progress
 from a2cli.building.config import BuildConfig
 from a2cli.building.generate_access import load_key
 from a2cli.building.generate_client import count_asked
-from a2cli.building.output import BuildReport, choose_pairs, write_data_set
+from a2cli.building.output import BuildReport, NoPairError, choose_pairs, write_data_set
 from a2cli.building.parts import Part, PartStore
 from a2cli.building.plan import count_plan, list_fill, read_plan, write_plan
 from a2cli.building.pool import Engine, Pool
 from a2cli.building.select import get_shortage
-from a2cli.config.load import to_dict
+from a2cli.building.target import (
+    GENERATED,
+    INPUTS,
+    WORK,
+    begin,
+    get_settings,
+    give_up,
+    open_target,
+    read_finished,
+)
 from a2cli.data.shards import check_split_name
 from a2cli.data.taxonomy import CATEGORIES
-from a2cli.errors import ConfigError, DataError
-from a2cli.files import lock_folder, make_folder, show_name, write_bytes
 
 Show = Callable[[str, int, int], None]
-REPLACED = ("README.md", "rejects.jsonl", "failures.jsonl")
-RUNTIME = ("workers", "engine", "address", "retries", "timeout_s")  # settings that change no pair
 
 
 def run_build(config: BuildConfig, out: Path, show: Show | None = None) -> BuildReport:
@@ -43,25 +45,28 @@ def run_build(config: BuildConfig, out: Path, show: Show | None = None) -> Build
 
     Pairs are a function of the settings and the inputs: neither workers, engine nor interruptions change a byte of
     them. Inputs are listed at the first start; what is added to the sources later is not seen. A finished build is
-    returned as it is. Raises `ConfigError` for a folder with files that a build would replace, or with a build of
-    other settings or places, `DataError` when no pair comes out, the disk refuses or `.work` is damaged.
+    returned as it is; one of which no pair came is done anew. Where the inputs cannot be listed, nothing stays. Raises
+    `ConfigError` for a folder with files that a build would replace, with a build of other settings or places, or in a
+    source, `DataError` when no pair comes or can come out, the disk refuses or `.work` is damaged.
     """
     check_split_name(config.split)
     if config.generate is not None:
         load_key(config.generate)  # a missing key is said before anything is read
-    make_folder(out)
-    with lock_folder(out):
-        work, settings = out / ".work", _get_settings(config)
-        if (out / "build.json").exists():
-            report = _read_finished(out, settings)
+    work = out / WORK
+    with open_target(out, config):
+        if report := read_finished(config, out):
             shutil.rmtree(work, ignore_errors=True)
             return report
-        _open_work(out, work, settings, [_get_place(source.path) for source in config.sources])
+        begin(config, out)
         store = PartStore(work)
-        parts = list(_run_parts(config, work / "inputs.jsonl", store, show))
+        parts = list(_run_parts(config, work / INPUTS, store, show))
         if config.balance.fill:
             parts += _fill(config, parts, store, work, show)
-        report = write_data_set(config, out, parts, store, settings)
+        try:
+            report = write_data_set(config, out, parts, store, get_settings(config))
+        except NoPairError:
+            give_up(out)  # better settings must not meet these
+            raise
         shutil.rmtree(work, ignore_errors=True)
         return report
 
@@ -95,7 +100,7 @@ def _run_parts(
             yield missing[place // config.shard_size], progress
 
     if missing:
-        with open_engine(config, plan.parent / "generated") as engine:
+        with open_engine(config, plan.parent / GENERATED) as engine:
             for number, group in groupby(note(engine.map(open_tasks())), key=lambda one: one[0]):
                 store.write(first + number, (progress for _, progress in group))
     for number in range(count):
@@ -119,62 +124,7 @@ def _fill(
     sources = list_fill(get_shortage(kept, config.balance.fill, CATEGORIES))
     if not sources or config.generate is None:
         return []
-    spent = count_asked(work / "generated")
+    spent = count_asked(work / GENERATED)
     more = replace(config, sources=tuple(sources), limit=None)
     plan = work / "fill.jsonl"
     return list(_run_parts(more, plan, store, show, first=len(parts), prefix="fill/", spent=spent))
-
-
-def _get_settings(config: BuildConfig) -> dict[str, Any]:
-    return {name: value for name, value in to_dict(config).items() if name not in RUNTIME}
-
-
-def _get_place(path: str) -> str:
-    """Where a source lies, whatever folder the build is started from."""
-    return os.path.abspath(Path(path).expanduser()) if path else ""
-
-
-def _open_work(out: Path, work: Path, settings: dict[str, Any], places: list[str]) -> None:
-    """Start a build in a fresh folder, or make sure that this is the one begun there."""
-    file = work / "settings.json"
-    shown = show_name(str(out))
-    now = {**settings, "places of sources": places}
-    if file.exists():
-        _compare(_read_object(file, "remove .work to begin anew"), now, shown)
-        return
-    if any(out.glob("*.parquet")) or (out / "metadata.jsonl").exists():
-        raise ConfigError(f"{shown}: already holds a data set", hint="name another folder")
-    if there := [name for name in REPLACED if (out / name).exists()]:
-        raise ConfigError(f"{shown}: {there[0]} would be replaced", hint="name another folder")
-    make_folder(work)
-    write_bytes((json.dumps(now) + "\n").encode(), file)
-
-
-def _read_finished(out: Path, settings: dict[str, Any]) -> BuildReport:
-    file = out / "build.json"
-    value = _read_object(file, "name another folder")
-    try:
-        _compare(dict(value["settings"]), settings, show_name(str(out)))
-        return BuildReport(**{**value, "shards": tuple(value["shards"])})
-    except (KeyError, TypeError, ValueError) as error:
-        shown = show_name(str(file))
-        raise ConfigError(f"{shown}: not what a build writes", hint="name another folder") from error
-
-
-def _read_object(file: Path, hint: str) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{show_name(str(file))}: cannot be read: {error}", hint=hint) from error
-    if not isinstance(value, dict):
-        raise DataError(f"{show_name(str(file))}: not a JSON object", hint=hint)
-    return value
-
-
-def _compare(before: dict[str, Any], now: dict[str, Any], shown: str) -> None:
-    changed = [name for name in now if before.get(name) != json.loads(json.dumps(now[name]))]
-    if changed:
-        raise ConfigError(
-            f"{shown}: a build with other settings was begun there ({', '.join(changed)} differ)",
-            hint="name another folder, or the same settings to go on",
-        )

@@ -108,6 +108,15 @@ def test_names_are_read_in_order(item: Item, found: tuple[str, str, str]) -> Non
     assert done.scores == {}
 
 
+def test_the_name_of_the_source_is_the_weakest_hint() -> None:
+    item = replace(make_item("0001"), folder="dogs")
+    assert (label(item).subcategory, label(item).tools) == ("dog", {"label": "words"})
+    assert label(replace(item, prompt="a tulip")).subcategory == "tulip"
+    assert label(replace(item, category="furniture")).subcategory == ""
+    for folder in ("Desktop", "home", "videos", "train", "raw"):  # where files are kept, not what they show
+        assert isinstance(Labeller(LabelConfig())(replace(item, folder=folder)), Reject)
+
+
 def test_nothing_found_leaves_unless_that_is_allowed() -> None:
     item = make_item("DSC\n0001", *(f"{i}.jpg" for i in range(9)))
     result = Labeller(LabelConfig())(item)

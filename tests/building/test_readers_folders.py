@@ -13,7 +13,7 @@ from PIL import Image
 from raw_folders import draw_mask, draw_picture, load, load_bad, read, save, save_json
 
 from a2cli.building.config import InputConfig
-from a2cli.building.readers import guess_kind, list_inputs, load_item
+from a2cli.building.readers import list_inputs, load_item
 from a2cli.building.records import Input, Item, Kind, Reject
 from a2cli.errors import ConfigError, DataError
 
@@ -202,6 +202,11 @@ def test_links_devices_and_hidden_files_fault_15(tmp_path: Path) -> None:
         ("{", "a.json: not JSON"),
         ("[1]", "not a JSON object"),
         ('{"catgory": "animals"}', "unknown key 'catgory' (did you mean 'category'?)"),
+        ('{"licens": "CC0"}', "unknown key 'licens' (did you mean 'license'?)"),
+        ('{"License": "CC0"}', "unknown key 'License' (did you mean 'license'?)"),
+        ('{"box": [1, 2, 3, 4]}', "unknown key 'box' (did you mean 'boxes'?)"),
+        ('{"sub_category": "cat"}', "unknown key 'sub_category' (did you mean 'subcategory'?)"),
+        ('{"captoin": "a cat"}', "unknown key 'captoin' (did you mean 'caption'?)"),
         ('{"licence": ["MIT"]}', "licence is no text"),
         ('{"prompt": "\\ud800"}', "prompt is no valid Unicode"),
         ('{"boxes": [[1, 2, 3]]}', "boxes: not four numbers"),
@@ -339,39 +344,6 @@ def test_generated_items_have_no_views() -> None:
     assert isinstance(item, Item)
     assert (item.views, item.category, item.rights.licence) == ((), "animals", "CC0")
     assert next(iter(list_inputs(InputConfig(kind="generated", count=1)))).id == "generated/any/any/0001"
-
-
-def test_the_kind_is_guessed_from_names(tmp_path: Path) -> None:
-    save(tmp_path / "objects" / "a" / "1.png", draw_picture())
-    save(tmp_path / "objects" / "a" / "2.png", draw_picture())
-    save(tmp_path / "mixed" / "1.png", draw_picture())
-    for name in (
-        "mixed/a.mp4",
-        "films/x/a.MOV",
-        "shards/1.tar",
-        "list.jsonl",
-        "table/metadata.csv",
-        "odd.xyz",
-    ):
-        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / name).touch()
-    (tmp_path / "nothing").mkdir()
-    guessed = {
-        name: guess_kind(tmp_path / name) for name in ("objects", "films", "shards", "list.jsonl", "table")
-    }
-    assert list(guessed.values()) == ["views", "videos", "webdataset", "manifest", "imagefolder"]
-    save(tmp_path / "objects" / "b" / "1.png", draw_picture())
-    assert guess_kind(tmp_path / "objects") == "images"
-    assert guess_kind(tmp_path / "objects" / "b" / "1.png") == "images"
-    assert guess_kind(str(tmp_path / "*" / "?.tar")) == "webdataset"
-    for name, words in {
-        "mixed": "holds images and videos",
-        "nothing": "holds nothing",
-        "odd.xyz": "not a file a2 builds from",
-        "missing": "no such file",
-    }.items():
-        with pytest.raises(DataError, match=words):
-            guess_kind(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from test_build import list_children, make_config, start, write_object
 
 from a2cli.building.chain import Progress
+from a2cli.building.config import BuildConfig, InputConfig
 from a2cli.building.parts import PartStore
 from a2cli.building.plan import read_plan, write_plan
 from a2cli.building.pool import AHEAD, Pool
@@ -91,7 +92,8 @@ def test_a_damaged_state_is_one_line(objects: Path, tmp_path: Path) -> None:
     (work / "settings.json").write_text('{"spl')
     with pytest.raises(DataError, match=r"settings\.json: cannot be read"):
         run_build(config, out)
-    (work / "settings.json").unlink()
+    shutil.rmtree(out)
+    interrupt(config, out)
     shutil.copy(tmp_path / "straight" / "train-00000.json", work / "inputs.jsonl")
     with pytest.raises(DataError, match=r"inputs\.jsonl, line 1: cannot be read"):
         run_build(config, out)
@@ -131,11 +133,37 @@ def test_a_build_is_not_gone_on_with_from_another_place(
 ) -> None:
     """`raw` is another folder from elsewhere: its files would all be missing."""
     for name in ("one", "other"):
-        shutil.copytree(objects / "cat_05", tmp_path / name / "raw" / "cat")  # one view: no pair
+        shutil.copytree(objects / "cat_04", tmp_path / name / "raw" / "cat")
     config = make_config(Path("raw"))
     monkeypatch.chdir(tmp_path / "one")
-    with pytest.raises(DataError, match="one view only"):
-        run_build(config, tmp_path / "pairs")
+    interrupt(config, tmp_path / "pairs")
     monkeypatch.chdir(tmp_path / "other")
-    with pytest.raises(ConfigError, match="places of sources differ"):
+    with pytest.raises(ConfigError, match=r"places of sources differ.*delete .*pairs/\.work to begin anew"):
         run_build(config, tmp_path / "pairs")
+
+
+def test_it_does_not_matter_how_a_place_is_spelt(
+    objects: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(objects / "cat_04", tmp_path / "real" / "raw" / "cat")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real")
+    out = tmp_path / "pairs"
+    spellings = ["raw/", "./raw", str(tmp_path / "real" / "raw"), "../link/raw/."]
+    configs = [replace(make_config(objects), sources=(InputConfig(path),)) for path in spellings]
+    interrupt(configs[0], out)
+    ends = [run_build(config, out) for config in configs[1:]]
+    assert ends[0] == ends[1] == ends[2] and ends[0].pairs == 1
+    with pytest.raises(ConfigError, match=r"\(sources differ\) \(name another folder\)"):
+        run_build(replace(configs[0], sources=(InputConfig("raw", frames=3),)), out)
+
+
+def interrupt(config: BuildConfig, out: Path) -> None:
+    """Press Ctrl-C when the first input is ready."""
+
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_build(config, out, press)
+    assert (out / ".work" / "settings.json").exists() and (out / ".work" / "inputs.jsonl").exists()

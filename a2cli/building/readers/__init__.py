@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from a2cli.building.readers.guess import guess_kind
+from a2cli.building.readers.guess import guess_kinds
 from a2cli.building.readers.listing import list_inputs, load_item
 
-__all__ = ["guess_kind", "list_inputs", "load_item"]
+__all__ = ["guess_kinds", "list_inputs", "load_item"]

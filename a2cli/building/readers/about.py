@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from a2cli.building.config import InputConfig
@@ -19,7 +21,10 @@ RIGHTS = ("source", "author", "licence", "permission")
 TEXTS = ("category", "subcategory", "prompt", "group", *RIGHTS)
 KEYS = (*TEXTS, "boxes")
 ALIASES = {"license": "licence", "text": "prompt", "caption": "prompt", "url": "source"}
-NEAR = 0.8  # likeness from which a foreign key is taken for a misspelt one of ours
+# Likeness from which a foreign key is taken for a misspelt one of ours: a plain word, one for an alias, a compound.
+NEAR, NEAR_ALIAS, NEAR_COMPOUND = 0.76, 0.85, 0.9
+SHORT = 4  # letters of an alias that too many other words are like
+FOREIGN = frozenset({"captions", "categories", "resource", "resources"})  # other data sets' keys
 MAX_BYTES = 1 << 20
 
 
@@ -67,19 +72,35 @@ def parse_about(value: Mapping[str, Any], where: str, *, strict: bool, others: C
     `strict` refuses every other key; else foreign ones are passed over, but not those that look like one of ours
     misspelt. Raises `Unfit` ("bad record") naming `where` and the key.
     """
-    known = (*KEYS, *others)
+    known = (*KEYS, *others, "license") if strict else (*KEYS, *others, *ALIASES)
     for key in value:
-        if key in known or (key in ALIASES and not strict) or key == "license":
-            continue
-        if strict or difflib.get_close_matches(str(key), known, n=1, cutoff=NEAR):
-            shown = show_name(str(key))
-            raise Unfit("bad record", f"{where}: unknown key {shown!r}", hint=get_suggestion(str(key), known))
+        if key not in known and (strict or is_near(key, (*KEYS, *others))):
+            shown = show_name(key)
+            raise Unfit(
+                "bad record", f"{where}: unknown key {shown!r}", hint=get_suggestion(key.lower(), known)
+            )
     texts = {key: get_text(value, key, where) for key in TEXTS}
     for alias, key in ALIASES.items():
         if not texts[key] and alias in value and alias not in others:
             texts[key] = get_text(value, alias, where)
     rights = Rights(**{key: texts.pop(key) for key in RIGHTS})
     return About(**texts, rights=rights, boxes=parse_boxes(value.get("boxes"), where))
+
+
+@lru_cache(maxsize=4096)  # a table asks of the same keys in every row
+def is_near(key: str, known: tuple[str, ...]) -> bool:
+    """Whether a key looks like one of `known`, or of the aliases, misspelt: "licens", "box", but not "category_id"."""
+    word = key.lower()
+    if word in FOREIGN:
+        return False
+    if not {word, f"{word}s", f"{word}es"}.isdisjoint(known):
+        return True
+    plain = re.fullmatch(r".[a-z]*", key) is not None
+    names = {
+        **{alias: NEAR_ALIAS if plain else NEAR_COMPOUND for alias in ALIASES if len(alias) > SHORT},
+        **dict.fromkeys(known, NEAR if plain else NEAR_COMPOUND),
+    }
+    return any(difflib.SequenceMatcher(None, name, word).ratio() >= least for name, least in names.items())
 
 
 def get_text(value: Mapping[str, Any], key: str, where: str) -> str:

@@ -19,40 +19,46 @@ KINDS = (
 )
 
 
-def guess_kind(path: str | Path) -> Kind:
-    """The kind of a source, by names alone.
+def guess_kinds(path: str | Path) -> tuple[Kind, ...]:
+    """The kind of a source, by names alone; of a folder with videos and pictures two, `videos` first.
 
     A file by its suffix. A folder: `imagefolder` by its table, `webdataset` by archives, `worn` by two folders of a
     known pair of names side by side, `videos`; pictures in it make `images`, and pictures only in folders below, two or
-    more in each, `views`. Raises `DataError` for a path without any of these, or with both pictures and videos.
+    more in each and no video beside them, `views`. Raises `DataError` for a path without any of these, or with archives
+    among pictures or videos.
     """
     place = Path(path).expanduser()
     shown = show_name(str(path))
     if place.is_file():
-        return _guess_by_file(place, shown)
+        return (_guess_by_file(place, shown),)
     if not place.is_dir():
         if set(str(path)) & set("*?[") and get_suffix(str(path)) == ".tar":
-            return "webdataset"
+            return ("webdataset",)
         raise DataError(
             f"{shown}: " + ("neither file nor folder" if place.exists() else "no such file or folder"),
             hint=KINDS,
         )
     if find_tables(place):
-        return "imagefolder"
+        return ("imagefolder",)
     folders = [folder for folder in islice(walk(place), LOOK) if isinstance(folder, Folder)]
     kinds = {kind for folder in folders for kind in _get_kinds(folder)}
     if any(find_sides(folder.folders) for folder in folders):
-        return "worn"
-    if kinds == {"images"}:
-        counts = [count for folder in folders if (count := len(get_pictures(folder)))]
-        return "images" if get_pictures(folders[0]) or min(counts) < 2 else "views"
-    if len(kinds) == 1:
-        return kinds.pop()
-    if kinds:
+        return ("worn",)
+    if not kinds:
+        raise DataError(f"{shown}: holds nothing a2 builds from", hint=KINDS)
+    if "webdataset" in kinds and len(kinds) > 1:
         raise DataError(
             f"{shown}: holds {' and '.join(sorted(kinds))}", hint="set its kind, or name one folder of each"
         )
-    raise DataError(f"{shown}: holds nothing a2 builds from", hint=KINDS)
+    pictures = (_guess_pictures(folders),) if "images" in kinds else ()
+    return (*sorted(kinds - {"images"}), *pictures)
+
+
+def _guess_pictures(folders: list[Folder]) -> Kind:
+    """What the pictures of these folders are, the first of them being the source itself."""
+    holding = [folder for folder in folders if get_pictures(folder)]
+    alone = all(_get_kinds(folder) == {"images"} and len(get_pictures(folder)) > 1 for folder in holding)
+    return "views" if alone and holding[0] is not folders[0] else "images"
 
 
 def _guess_by_file(place: Path, shown: str) -> Kind:
@@ -72,9 +78,9 @@ def _guess_by_file(place: Path, shown: str) -> Kind:
 
 def _get_kinds(folder: Folder) -> set[Kind]:
     suffixes = {get_suffix(name) for name in folder.files}
-    kinds: tuple[tuple[Kind, frozenset[str]], ...] = (
-        ("webdataset", frozenset({".tar"})),
-        ("videos", VIDEOS),
-        ("images", PICTURES),
+    kinds: tuple[tuple[Kind, bool], ...] = (
+        ("webdataset", ".tar" in suffixes),
+        ("videos", bool(suffixes & VIDEOS)),
+        ("images", bool(get_pictures(folder))),
     )
-    return {kind for kind, known in kinds if suffixes & known}
+    return {kind for kind, there in kinds if there}

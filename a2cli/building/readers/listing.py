@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from a2cli.building.config import InputConfig
 from a2cli.building.readers.generated import list_generated
-from a2cli.building.readers.guess import guess_kind
+from a2cli.building.readers.guess import guess_kinds
 from a2cli.building.readers.imagefolder import list_imagefolder
 from a2cli.building.readers.images import list_images
 from a2cli.building.readers.manifest import list_manifest
@@ -27,34 +28,52 @@ from a2cli.files import show_name
 
 FOLDERS, FILES = ("views", "worn"), ("manifest",)  # kinds that are never a file, never a folder
 
-__all__ = ["guess_kind", "list_inputs", "load_item"]
+__all__ = ["guess_kinds", "list_inputs", "load_item"]
 
 
 def list_inputs(config: InputConfig, start: int = 0) -> Iterator[Input | Reject]:
     """The items of a source in a fixed order, from number `start` on; what cannot be one is a reject in its place.
 
-    Only names and small texts are read, and of videos their headers. Ids are unique within the source and the same on
-    every run. Raises `DataError` for a path that is not what its kind asks for, cannot be read, or holds nothing.
+    Only names and small texts are read, and of videos their headers. Where the kind is not said, a folder's videos come
+    first, then its pictures. Ids are unique within the source and the same on every run. Raises `DataError` for a path
+    that is not what its kind asks for, cannot be read, or holds nothing.
     """
     return islice(_list_all(config), start, None)
 
 
 def _list_all(config: InputConfig) -> Iterator[Input | Reject]:
+    kinds = (config.kind,) if config.kind else guess_kinds(config.path)
+    found = (one for kind in kinds for one in _list_kind(config, kind))
     empty = True
-    for one in _list_kind(config):
+    for one in found if len(kinds) == 1 else _merge(found):
         empty = False
         yield one
     if empty:
-        what = f"{show_name(config.path)}: holds nothing for kind {config.kind or guess_kind(config.path)!r}"
+        what = f"{show_name(config.path)}: holds nothing for kind {' or '.join(map(repr, kinds))}"
         raise DataError(
             what if config.path else "a generated source of 0 items", hint="check the path and the kind"
         )
 
 
-def _list_kind(config: InputConfig) -> Iterator[Input | Reject]:
-    if config.kind == "generated":
+def _merge(found: Iterable[Input | Reject]) -> Iterator[Input | Reject]:
+    """What several readers find in one folder, under distinct ids; a folder below that none may enter is told once.
+
+    A picture beside a video of its name keeps that video's group.
+    """
+    seen: set[str] = set()
+    for one in found:
+        id = one.id
+        if id.endswith("/") and id in seen:
+            continue
+        while id in seen:
+            id += "~"
+        seen.add(id)
+        yield replace(one, id=id)
+
+
+def _list_kind(config: InputConfig, kind: Kind) -> Iterator[Input | Reject]:
+    if kind == "generated":
         return list_generated(config)
-    kind = config.kind or guess_kind(config.path)
     path, root = _get_path(config), get_source_root(config, kind)
     if kind == "webdataset":
         return list_webdataset(path, root, config)
@@ -115,6 +134,7 @@ def load_item(one: Input, config: InputConfig) -> Item | Reject:
         prompt=one.prompt,
         rights=one.rights,
         dropped=dropped,
+        folder=get_source_root(config, one.kind).name if config.path else "",
     )
 
 

@@ -32,6 +32,7 @@ def build(
     quiet: o.Quiet = False,
 ) -> None:
     """Find subjects in pictures and videos, cut them out, judge and pair them; a stopped build goes on."""
+    from a2cli.building.card import get_count
     from a2cli.building.config import load_build_config
 
     common = {"kind": kind, "category": category, "licence": licence, "allow_urls": urls or None}
@@ -53,6 +54,7 @@ def build(
         console.result(out, asdict(report) if json else None)
         for reason, count in sorted(report.rejects.items(), key=lambda item: -item[1]):
             console.note(f"a2: {count} x {reason}")
-        console.note(f"a2: {report.pairs} pairs of {report.inputs} inputs, {report.failed} failed")
+        pairs, inputs = get_count(report.pairs, "pair"), get_count(report.inputs, "input")
+        console.note(f"a2: {pairs} of {inputs}, {report.failed} failed")
     if report.failed:
         raise Exit(3)
