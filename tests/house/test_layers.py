@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data", "metrics"),
     ("engine", "building", "curation"),
     ("training",),
+    ("evaluation",),
     ("testing",),
     ("commands",),
     ("cli", "__main__"),

@@ -1,0 +1,1 @@
+"""The evaluator: records, masks, methods, scores, judges and what is told of them (A2-Edit, section 5)."""

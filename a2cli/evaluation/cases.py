@@ -1,0 +1,72 @@
+"""One record to be edited and measured, and how records are listed before any picture is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a method may see and what it should make of it; pictures (H, W, 3) uint8 sRGB, masks (H, W) bool.
+
+    `source` is the photo before the edit; with `hole` it is the target itself, and the pixels under the mask are taken
+    out before a method sees it. `mask` is the exact mask of what is replaced. `target` is None where no true edit is
+    known (Emu Edit, GEdit, unpaired VITON-HD), the reference where there is none but the prompt.
+    """
+
+    id: str
+    category: str
+    source: np.ndarray
+    mask: np.ndarray
+    hole: bool
+    target: np.ndarray | None = None
+    ref_rgb: np.ndarray | None = None
+    ref_mask: np.ndarray | None = None
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """A case not opened yet. `stem` is its file's name without ending, unique in its data set, as results are matched.
+
+    `group` is what it shares with others that are not independent of it (session, object, video), "" for none; `turn`
+    counts within a session from 1. `load` raises `DataError` naming record and cause.
+    """
+
+    id: str
+    stem: str
+    category: str
+    subcategory: str
+    prompt: str
+    load: Callable[[], Case]
+    group: str = ""
+    turn: int = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """A case under one protocol's mask, as a method gets it: `source` has its hole (grey HOLE) where the case asks so.
+
+    `seed` is a function of the run's seed and the case's id alone.
+    """
+
+    case: Case
+    protocol: str
+    mask: np.ndarray
+    source: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class CaseFailure:
+    """A record, an edit or a value that could not be had; a row of failures.jsonl."""
+
+    id: str
+    stage: str
+    reason: str
+    detail: str
+    method: str = ""
+    protocol: str = ""
