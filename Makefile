@@ -1,12 +1,13 @@
 # Needs Python 3.11 or newer, gcc and make; everything else goes into .venv.
 #   make demo       edit a photograph with the embedded model
 #   make test       lint, types and tests      make test-slow  the long tests
-# Options: PYTHON=python3.12   PIP_ARGS='--extra-index-url URL' (for a CPU build of torch, say)
+# Options: PYTHON=python3.12   JOBS=4 (tests side by side)   PIP_ARGS='--extra-index-url URL' (for a CPU build of torch, say)
 
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP_ARGS ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
@@ -18,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
 test: lint
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not slow'
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m slow
