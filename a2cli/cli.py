@@ -18,7 +18,8 @@ from typing import Annotated
 import typer
 
 from a2cli import __version__
-from a2cli.commands import augment_mask, backbones, dataset, doctor, edit, evaluate, export, train
+from a2cli.commands import augment_mask, backbones, dataset, doctor, edit, export, train
+from a2cli.commands.eval import app as eval_app
 from a2cli.errors import A2Error
 from a2cli.files import show_name
 
@@ -38,7 +39,7 @@ app.command("edit")(edit.edit)
 app.command("augment-mask")(augment_mask.augment_mask)
 app.add_typer(dataset.app, name="dataset")
 app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
+app.add_typer(eval_app, name="eval")
 app.command("export")(export.export)
 app.command("backbones")(backbones.backbones)
 app.command("doctor")(doctor.doctor)

@@ -1,74 +1,14 @@
-"""Where the generator's API is, and who may be told its key."""
+"""The generator's API: where it is, and who may be told its key."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlsplit
-
 from a2cli.building.config import GenerateConfig
-from a2cli.errors import ConfigError
+from a2cli.remote import access
+from a2cli.remote.access import get_auth, get_host, is_loopback
 
-
-def get_host(url: str) -> str:
-    """The host of an API's address, with its port where it says one; never what stands before an @.
-
-    Raises `ConfigError` for an address that is not http or https, or holds a name, a query or a fragment.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        host, port, parts = "", None, urlsplit("")
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or "@" in parts.netloc
-        or parts.query
-        or parts.fragment
-    ):
-        raise ConfigError(
-            "generate.url is no address of an API",
-            hint="such as https://api.openai.com/v1, without a key in it",
-        )
-    shown = f"[{host}]" if ":" in host else host
-    return f"{shown}:{port}" if port else shown
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an API runs on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+__all__ = ["get_auth", "get_host", "is_loopback", "load_key"]
 
 
 def load_key(config: GenerateConfig) -> str:
-    """The key from its environment variable; "" where none is needed or none may be sent.
-
-    A key goes over https, or to this machine, alone; https elsewhere needs one. Raises `ConfigError` naming the
-    variable, and what `get_host` raises.
-    """
-    get_host(config.url)
-    key = os.environ.get(config.key_variable, "").strip()
-    if urlsplit(config.url).scheme == "http" and not is_loopback(config.url):
-        return ""
-    if not key and not is_loopback(config.url):
-        raise ConfigError(f"{config.key_variable} is not set", hint="export the API's key under this name")
-    if not key.isascii() or not key.isprintable():
-        raise ConfigError(f"{config.key_variable} holds characters that no key has")
-    return key
-
-
-def get_auth(key: str) -> Callable[[Any], Any]:
-    """What puts the key on a request; given even without one, so that no password of ~/.netrc is sent instead."""
-
-    def authorise(request: Any) -> Any:
-        if key:
-            request.headers["Authorization"] = f"Bearer {key}"
-        return request
-
-    return authorise
+    """`a2cli.remote.access.load_key` of a generator's settings."""
+    return access.load_key(config.url, config.key_variable, "generate.url")

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from a2cli.building.models import (
+from a2cli.building.records import View
+from a2cli.data.taxonomy import CATEGORIES, Label, get_phrase, get_subcategories
+from a2cli.errors import BackboneError, DataError
+from a2cli.files import show_name
+from a2cli.metrics.models import (
     get_device,
     get_model_name,
     load_model,
@@ -17,10 +21,6 @@ from a2cli.building.models import (
     name_failure,
     name_view,
 )
-from a2cli.building.records import View
-from a2cli.data.taxonomy import CATEGORIES, Label, get_phrase, get_subcategories
-from a2cli.errors import BackboneError, DataError
-from a2cli.files import show_name
 
 BATCH = 64  # sentences at a time
 MANY = 0.9  # of the sentences that a tokenizer must spell differently

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from a2cli.curation.cards import Card, Picture, has_fault
+from a2cli.pages.filters import (
+    FILTER_SCRIPT,
+    FILTER_STYLE,
+    Choice,
+    build_filters,
+    build_outline,
+    build_select,
+    number_names,
+)
 from a2cli.pages.page import build_notes, build_page, build_tiles
 from a2cli.pages.plots import escape_text, show_number, show_percent
 
@@ -15,16 +24,7 @@ STYLE = """
 :root { --bad: #a3123d; --bad-ground: #fdeef2; --warn: #7a4b00; --warn-ground: #fdf4e0; --cell: #f2f4f7; }
 @media screen and (prefers-color-scheme: dark) {
   :root { --bad: #ff9db4; --bad-ground: #3b1722; --warn: #f4c26b; --warn-ground: #35280f; --cell: #0d1013; } }
-body { max-width: 1560px; } [hidden] { display: none !important; }
-#filters { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 10px 14px; align-items: end;
-  margin: 26px -24px 22px; padding: 12px 24px; background: var(--ground); border-block: 1px solid var(--rule); }
-.field { display: grid; gap: 3px; } .field label { color: var(--soft); font-size: 13px; }
-.tick { display: flex; gap: 7px; align-items: center; height: 36px; color: var(--ink); font-size: 14px; }
-.text { flex: 1 1 180px; } #shown { margin-left: auto; line-height: 36px; white-space: nowrap; }
-input[type=search], select, button { height: 36px; padding: 0 10px; border: 1px solid var(--soft); border-radius: 6px;
-  background: var(--ground); color: var(--ink); font: inherit; font-size: 14px; width: 100%; }
-button { width: auto; cursor: pointer; } button:hover { background: var(--tint); } select { max-width: 15em; }
-input[type=checkbox] { width: 17px; height: 17px; margin: 0; accent-color: var(--s0); }
+body { max-width: 1560px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(560px, 100%), 1fr)); gap: 22px; }
 .card { min-width: 0; padding: 14px; border: 1px solid var(--rule); border-radius: 10px; content-visibility: auto;
   contain-intrinsic-size: auto 330px; overflow-wrap: anywhere; }
@@ -33,9 +33,6 @@ input[type=checkbox] { width: 17px; height: 17px; margin: 0; accent-color: var(-
 .views span { white-space: nowrap; }
 .views svg, .empty { width: 100%; aspect-ratio: 1; background: var(--cell); border-radius: 5px; }
 .empty { display: grid; place-items: center; color: var(--soft); font-size: 13px; }
-.dim { fill: #000; fill-opacity: .45; fill-rule: evenodd; } .edge { fill: none; stroke: #fff; stroke-width: 2.8; }
-.edge, .line { stroke-linejoin: round; stroke-linecap: round; vector-effect: non-scaling-stroke; }
-.line { fill: none; stroke: #e6005a; stroke-width: 1.4; } .bare .dim, .bare .edge, .bare .line { display: none; }
 .card h2 { display: flex; flex-wrap: wrap; gap: 2px 12px; justify-content: space-between; align-items: baseline;
   margin: 0; padding: 0; border: 0; font-size: 15px; } .views { margin-bottom: 12px; } .card p { margin: 3px 0 0; }
 .kind { color: var(--soft); font-size: 13px; font-weight: 400; } .rights { color: var(--soft); font-size: 13px; }
@@ -44,75 +41,24 @@ input[type=checkbox] { width: 17px; height: 17px; margin: 0; accent-color: var(-
 .faults li { padding: 6px 10px; border-left: 3px solid; border-radius: 3px; background: var(--bad-ground);
   color: var(--bad); }
 .faults .warning { background: var(--warn-ground); color: var(--warn); } .faults b { display: block; }
-#none { padding: 60px 0; text-align: center; color: var(--soft); }
-@media (max-width: 640px) { .cards { gap: 14px; } .card { padding: 10px; }
-  #filters { position: static; margin-inline: -14px; padding-inline: 14px; } .views { gap: 6px; }
-  .field { flex: 1 1 40%; } select { max-width: none; } #shown { margin: 0; } }
-@media print { #filters { display: none; } .cards { grid-template-columns: 1fr 1fr; gap: 12px; }
+@media (max-width: 640px) { .cards { gap: 14px; } .card { padding: 10px; } .views { gap: 6px; } }
+@media print { .cards { grid-template-columns: 1fr 1fr; gap: 12px; }
   .card { break-inside: avoid; content-visibility: visible; } .views svg, .faults li { print-color-adjust: exact; } }
 """
 
-SCRIPT = r"""
-"use strict";
-(() => {
-  const find = (id) => document.getElementById(id);
-  const search = find("search"), outlines = find("outlines"), shown = find("shown"), none = find("none");
-  const selects = [...document.querySelectorAll("#filters select")];
-  const cards = [...document.querySelectorAll(".card")].map((node) => ({
-    node,
-    text: node.querySelector(".words").textContent.toLowerCase(),
-    values: Object.fromEntries(selects.map((s) => [s.id, node.dataset[s.id].split(" ")])),
-  }));
-  const fits = (card, select, value) => value === "" || card.values[select.id].includes(value);
-  function update() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let count = 0;
-    const left = cards.filter((card) => words.every((word) => card.text.includes(word)));
-    for (const card of cards) card.node.hidden = true;
-    for (const card of left) {
-      if (selects.every((select) => fits(card, select, select.value))) { card.node.hidden = false; count += 1; }
-    }
-    for (const select of selects) {
-      const others = selects.filter((other) => other !== select);
-      const rest = left.filter((card) => others.every((other) => fits(card, other, other.value)));
-      for (const option of select.options) {
-        option.text = `${option.dataset.name} (${rest.filter((card) => fits(card, select, option.value)).length})`;
-      }
-    }
-    shown.textContent = `${count} of ${cards.length} shown`;
-    none.hidden = count > 0;
-    document.body.classList.toggle("bare", !outlines.checked);
-  }
-  function clear() {
-    search.value = "";
-    for (const select of selects) select.value = "";
-    update();
-    search.focus();
-  }
-  for (const node of [search, outlines, ...selects]) node.addEventListener("input", update);
-  for (const node of document.querySelectorAll(".clear")) node.addEventListener("click", clear);
-  addEventListener("pageshow", update);
-  find("filters").hidden = false;
-  update();
-})();
-"""
-
-Choice = tuple[str, str]  # value of an option, its words
 FAULT = "fault"  # the severity that is no warning
 FAULTY: tuple[Choice, ...] = (("any", "with faults"), ("none", "without faults"))
 
 
 def build_preview(name: str, cards: Sequence[Card], records: int, seed: int) -> str:
     """The whole page, HTML, of cards drawn by `seed` of the `records` of the data set `name`."""
-    categories = _number(card.category for card in cards)
-    splits = _number(card.split for card in cards)
-    kinds = _number(fault.kind for card in cards for fault in card.faults)
+    categories = number_names(card.category for card in cards)
+    splits = number_names(card.split for card in cards)
+    kinds = number_names(fault.kind for card in cards for fault in card.faults)
     filters = (
-        _build_select(
-            "category", "Category", "all", [(v, k or "no category") for k, v in categories.items()]
-        ),
-        _build_select("split", "Split", "all", [(v, k or "no split") for k, v in splits.items()]),
-        _build_select("fault", "Faults", "all", [*FAULTY, *((v, k) for k, v in kinds.items())]),
+        build_select("category", "Category", "all", [(v, k or "no category") for k, v in categories.items()]),
+        build_select("split", "Split", "all", [(v, k or "no split") for k, v in splits.items()]),
+        build_select("fault", "Faults", "all", [*FAULTY, *((v, k) for k, v in kinds.items())]),
     )
     drawn = "".join(
         _build_card(
@@ -124,15 +70,11 @@ def build_preview(name: str, cards: Sequence[Card], records: int, seed: int) -> 
     )
     body = (
         f"<h1>{escape_text(name)}</h1>{_build_summary(cards, records, seed)}"
-        f'{_build_filters(filters)}<section class="cards" aria-label="Records">{drawn}</section>'
+        f"{build_filters(filters, what='records', example='id, prompt, source …')}"
+        f'<section class="cards" aria-label="Records">{drawn}</section>'
         '<p id="none" hidden>No record fits. <button type="button" class="clear">Clear</button></p>'
     )
-    return build_page(f"{name}: preview", body, style=STYLE, script=SCRIPT)
-
-
-def _number(names: Iterable[str]) -> dict[str, str]:
-    """A number for every name, as the values of options: names themselves may hold anything."""
-    return {name: str(number) for number, name in enumerate(sorted(set(names), key=lambda n: (n == "", n)))}
+    return build_page(f"{name}: preview", body, style=FILTER_STYLE + STYLE, script=FILTER_SCRIPT)
 
 
 def _get_fault_values(card: Card, kinds: dict[str, str]) -> str:
@@ -169,29 +111,6 @@ def _build_summary(cards: Sequence[Card], records: int, seed: int) -> str:
 
 def _list_counts(counts: Counter[str], most: int = 4) -> str:
     return ", ".join(f"{name} {show_number(count, 9)}" for name, count in counts.most_common(most))
-
-
-def _build_filters(selects: Sequence[str]) -> str:
-    return (
-        '<div id="filters" role="search" aria-label="Filter the records" hidden>'
-        '<div class="field text"><label for="search">Search</label><input type="search" id="search"'
-        ' autocomplete="off" spellcheck="false" placeholder="id, prompt, source …"></div>'
-        f"{''.join(selects)}"
-        '<label class="tick"><input type="checkbox" id="outlines" checked> Masks</label>'
-        '<button type="button" class="clear">Clear</button>'
-        '<output id="shown" aria-live="polite"></output></div>'
-    )
-
-
-def _build_select(name: str, label: str, everything: str, choices: Sequence[Choice]) -> str:
-    options = "".join(
-        f'<option value="{value}" data-name="{escape_text(words)}">{escape_text(words)}</option>'
-        for value, words in [("", everything), *choices]
-    )
-    return (
-        f'<div class="field"><label for="{name}">{label}</label>'
-        f'<select id="{name}" autocomplete="off">{options}</select></div>'
-    )
 
 
 def _build_card(card: Card, data: str) -> str:
@@ -240,13 +159,8 @@ def _embed(picture: Picture | None, name: str) -> str:
 def _build_view(picture: Picture | None, name: str, image: str, *, masked: bool) -> str:
     if picture is None:
         return f'<figure><div class="empty">no picture</div><figcaption>{name}</figcaption></figure>'
-    (height, width), path = picture.size, picture.outline
-    drawn = ""
-    if masked and path:
-        drawn = (
-            f'<path class="dim" d="M0 0H{width}V{height}H0Z{path}"/>'
-            f'<path class="edge" d="{path}"/><path class="line" d="{path}"/>'
-        )
+    height, width = picture.size
+    drawn = build_outline(picture.outline, picture.size) if masked else ""
     share = "no mask" if picture.share is None else f"mask {show_percent(picture.share)} %"
     words = [f"{picture.full[1]} × {picture.full[0]}"] if image.startswith("<image") else []
     words += [share] if masked else []

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from a2cli.config.suggest import get_suggestion
 from a2cli.data.records import BadRecord, Pair
 from a2cli.data.synth import SynthConfig, synthesise
+from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import ConfigError, DataError
 
 MAX_BAD = 32  # records in a row that cannot be used, after which it is the data set that is wrong
@@ -25,7 +27,8 @@ class SourceConfig:
 
     `path` is a folder with `metadata.jsonl`, parquet shards (file, folder or glob), a folder that
     `Dataset.save_to_disk` wrote, or a hub id; without one pairs are synthesised as `synth` says. `pairs` keeps the
-    first so many. `streaming` reads shards in place, in their order shuffled by a buffer of `shuffle_buffer`
+    first so many. `hold_out` names categories of which no pair is seen (of synthesised ones as subjects; things around
+    them are drawn as ever). `streaming` reads shards in place, in their order shuffled by a buffer of `shuffle_buffer`
     undecoded records, held in memory by every worker; else each pair may be reached at any time.
     """
 
@@ -34,6 +37,7 @@ class SourceConfig:
     streaming: bool = False
     shuffle_buffer: int = 1000
     pairs: int | None = None
+    hold_out: tuple[str, ...] = ()
     synth: SynthConfig = field(default_factory=SynthConfig)
 
     def __post_init__(self) -> None:
@@ -45,6 +49,13 @@ class SourceConfig:
             raise ConfigError(f"shuffle_buffer must be 1 or more, not {self.shuffle_buffer}")
         if self.streaming and self.path is None:
             raise ConfigError("streaming needs a path", hint="synthesised pairs are made as they are needed")
+        if self.streaming and self.hold_out:
+            raise ConfigError(
+                "hold_out needs every record's category, which a stream tells one by one",
+                hint="streaming: false, or a data set that `a2 dataset split` made without them",
+            )
+        if self.path is None:
+            get_kept_categories(self.hold_out)
 
 
 class PairSource(ABC):
@@ -97,11 +108,31 @@ class SynthSource(PairSource):
     def __init__(self, config: SourceConfig, *, seed: int) -> None:
         super().__init__()
         self.config, self.seed, self.count = config, seed, config.pairs
+        self.categories = get_kept_categories(config.hold_out)
 
     def read(self, index: int) -> Pair:
-        """Synthesise sample `index`."""
+        """Synthesise sample `index`; the categories follow each other."""
         number = index % self.count if self.count else index
-        return synthesise(number, seed=self.seed, split=self.config.split, config=self.config.synth)
+        return synthesise(
+            number,
+            seed=self.seed,
+            split=self.config.split,
+            config=self.config.synth,
+            category=self.categories[number % len(self.categories)],
+        )
+
+
+def get_kept_categories(hold_out: Sequence[str]) -> tuple[str, ...]:
+    """UniEdit's categories but for those held out. Raises `ConfigError` for an unknown one and when none is left."""
+    for name in hold_out:
+        if name not in CATEGORIES:
+            raise ConfigError(
+                f"hold_out: no category is called {name!r}", hint=get_suggestion(name, CATEGORIES)
+            )
+    kept = tuple(name for name in CATEGORIES if name not in hold_out)
+    if not kept:
+        raise ConfigError("hold_out: no category is left", hint="keep one")
+    return kept
 
 
 def open_source(
@@ -131,7 +162,8 @@ def open_source(
     from a2cli.data.mapped import MappedSource
     from a2cli.data.tables import open_table
 
-    source = MappedSource(open_table(config.path, config.split, config.pairs), seed=seed)
+    table = open_table(config.path, config.split, config.pairs, config.hold_out)
+    source = MappedSource(table, seed=seed)
     if buckets is not None:
         source.sort_into(buckets, batch, progress)
     return source

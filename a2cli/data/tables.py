@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from a2cli.config.suggest import get_suggestion
 from a2cli.data.calls import calling
 from a2cli.data.layouts import KNOWN, Layout, find_layout, get_split_error
 from a2cli.data.metadata import read_metadata
 from a2cli.data.parquet import copy_shards, plan_shards, stream_shards
 from a2cli.data.rows import PROBLEM, RowReader, check_columns, get_labels
-from a2cli.errors import DataError
+from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name
 
 STREAM_SHARDS = 64  # pieces whose order is shuffled where a stream is made of a table
@@ -38,12 +39,15 @@ class Stream:
     count: int | None
 
 
-def open_table(path: str, split: str, pairs: int | None = None) -> Table:
-    """Open a data set, the first `pairs` records of it. Raises `DataError` and `ConfigError` with a remedy."""
+def open_table(path: str, split: str, pairs: int | None = None, hold_out: tuple[str, ...] = ()) -> Table:
+    """Open a data set, the first `pairs` records of it but for the categories in `hold_out`.
+
+    Raises `DataError` and `ConfigError` with a remedy.
+    """
     layout = find_layout(path, split)
     with calling(layout.where, _get_hint(layout)):
         if layout.kind == "parquet":
-            rows = copy_shards(plan_shards(layout, split, pairs), layout.where)
+            rows = copy_shards(plan_shards(layout, split, None if hold_out else pairs), layout.where)
         elif layout.kind == "imagefolder":
             rows = _keep_split(_load_imagefolder(layout), layout, split)
         elif layout.kind == "saved":
@@ -52,6 +56,8 @@ def open_table(path: str, split: str, pairs: int | None = None) -> Table:
             rows = _load_hub(layout, split, streaming=False)
         if not len(rows):
             raise DataError(f"{show_name(layout.where)}: no records", hint="check the data set")
+        if hold_out:
+            rows = _leave_out(rows, layout, hold_out)
         if pairs is not None and pairs < len(rows):
             rows = rows.select(range(pairs))
         return Table(_undecode(rows), _build_reader(layout, rows))
@@ -115,6 +121,23 @@ def _keep_split(rows: Any, layout: Layout, split: str) -> Any:
     if there and split not in there:
         raise get_split_error(layout.where, split, there)
     return rows if not there or len(kept) == len(rows) else rows.select(kept)
+
+
+def _leave_out(rows: Any, layout: Layout, hold_out: tuple[str, ...]) -> Any:
+    """The rows of other categories. Raises `ConfigError` for one that no row has, and when no row is left."""
+    labels = get_labels(rows.features).get("category")
+    categories = [labels[c] if labels and c is not None else c for c in rows["category"][:]]
+    there = {name for name in categories if name}
+    for name in hold_out:
+        if name not in there:
+            raise ConfigError(
+                f"{show_name(layout.where)}: hold_out: no record is of the category {name!r}",
+                hint=get_suggestion(name, there),
+            )
+    kept = [number for number, name in enumerate(categories) if name not in hold_out]
+    if not there - set(hold_out):
+        raise ConfigError(f"{show_name(layout.where)}: hold_out: no category is left", hint="keep one")
+    return rows.select(kept)
 
 
 def _undecode(rows: Any) -> Any:

@@ -14,7 +14,9 @@ class Case:
 
     `source` is the photo before the edit; with `hole` it is the target itself, and the pixels under the mask are taken
     out before a method sees it. `mask` is the exact mask of what is replaced. `target` is None where no true edit is
-    known (Emu Edit, GEdit, unpaired VITON-HD), the reference where there is none but the prompt.
+    known (GEdit, unpaired VITON-HD), the reference where there is none but the prompt. `prompt` says what the edit
+    shows, `instruction` what is to be done where a data set words that apart. With `resize_edits` an edit of another
+    size is brought to the photo's, as the data set's own script does.
     """
 
     id: str
@@ -26,6 +28,8 @@ class Case:
     ref_rgb: np.ndarray | None = None
     ref_mask: np.ndarray | None = None
     prompt: str = ""
+    instruction: str = ""
+    resize_edits: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class CaseEntry:
     """A case not opened yet. `stem` is its file's name without ending, unique in its data set, as results are matched.
 
     `group` is what it shares with others that are not independent of it (session, object, video), "" for none; `turn`
-    counts within a session from 1. `load` raises `DataError` naming record and cause.
+    counts within a session from 1. `aliases` are other names of its edits, as its data set's own tools write them:
+    paths without ending. `load` raises `DataError` naming record and cause.
     """
 
     id: str
@@ -44,6 +49,7 @@ class CaseEntry:
     load: Callable[[], Case]
     group: str = ""
     turn: int = 1
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ class MethodConfig:
     the reference, `diptych` by the same on a canvas with the reference on its left (InsertAnything).
 
     `adapter`: for a2 a folder, "none", or None for the shipped one; for diptych a LoRA folder or file. `train` makes
-    the adapter first. `resolution` is the side of the diptych's halves and of fill's picture, None for the backbone's.
+    the adapter first. `resolution` is the side of the diptych's halves and of fill's picture, None for the backbone's;
+    `redux` a folder or hub id of FLUX.1 Redux for the diptych, where the model itself has no image encoder.
     """
 
     name: str
@@ -74,6 +75,7 @@ class MethodConfig:
     steps: int | None = None
     guidance: float | None = None
     resolution: int | None = None
+    redux: str | None = None
     train: TrainFirst | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +84,9 @@ class MethodConfig:
             raise ConfigError(
                 f"methods: the name {self.name!r} cannot be that of a folder", hint="letters, digits, - _ . +"
             )
+        for name, kinds in (("adapter", ("a2", "diptych")), ("redux", ("diptych",))):
+            if getattr(self, name) is not None and self.kind not in kinds:
+                raise ConfigError(f"methods.{self.name}: {self.kind} takes no {name}")
         if self.train is not None and (self.kind != "a2" or self.adapter is not None):
             raise ConfigError(
                 f"methods.{self.name}: train makes the adapter of a method of kind a2, and names none"
@@ -94,9 +99,10 @@ class JudgeConfig:
 
     `api` "openai" is chat/completions at `url`, "gemini" generateContent at `url`, "local" a transformers model whose
     folder or hub id is `model`. The key is read from the environment variable `key_variable`. `ask`: "a2" the three
-    dimensions of A2-Edit's appendix D, "vie" VIEScore's two. `budget` is the most calls that may be paid; `swap` is the
-    share of edits asked about once more with the pictures in another order; `compare` names a method against which each
-    other one is also judged side by side, in both orders. `prices` are per million tokens in and out, for the cost.
+    dimensions of A2-Edit's appendix D, "vie" VIEScore's two. `budget` is the most calls that may be paid, retries and
+    second looks among them; `swap` is the share of edits asked about once more with the pictures in another order;
+    `compare` names a method against which each other one is also judged side by side, in both orders. `prices` are per
+    million tokens in and out, for the cost. Gemini has its own url and GEMINI_API_KEY where none is named.
     """
 
     api: JudgeKind = "openai"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,3 +60,25 @@ class SetMeasure(Protocol):
     def compare(self, features: Mapping[str, np.ndarray]) -> Values:
         """Values by name from stacked features (n, 2, d), n >= 2."""
         ...
+
+
+@dataclass
+class ShotMeasure:
+    """A `Measure` that looks at one shot at a time.
+
+    `get_values` gives all values of its family that a shot has; kept are those of `infos` that are finite. It is a
+    function of a module, so that the measure can be sent to another process.
+    """
+
+    infos: Sequence[MetricInfo]
+    implementation: str
+    get_values: Callable[[Shot], Values]
+
+    def measure(self, shots: Sequence[Shot]) -> list[Values]:
+        """The values of each shot by name."""
+        wanted = {key for info in self.infos for key in info.keys}
+        found = (self.get_values(shot) for shot in shots)
+        return [
+            {key: value for key, value in values.items() if key in wanted and math.isfinite(value)}
+            for values in found
+        ]

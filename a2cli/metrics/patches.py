@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from a2cli import __version__
 from a2cli.masks.morph import require_bounding_box
+from a2cli.metrics.measure import ShotMeasure, Values, Weights
+from a2cli.metrics.shots import Shot
+from a2cli.metrics.table import MetricInfo
 
 PATCH = 7  # pixels, after both regions are brought to SIDE
 SIDE = 48  # longest side of a region's bounding box, pixels
@@ -30,6 +35,25 @@ class PatchDistance:
         return (self.completeness + self.coherence) / 2
 
 
+def build_measure(infos: Sequence[MetricInfo], weights: Weights, device: str) -> ShotMeasure:
+    """Patches of the masked region against those of the reference's subject."""
+    del weights, device
+    settings = f"OpenCV {cv2.__version__}; patches of {PATCH} px, regions brought to {SIDE} px"
+    return ShotMeasure(infos, f"a2 {__version__}, {settings}", get_patch_values)
+
+
+def get_patch_values(shot: Shot) -> Values:
+    """patches and its two halves of a shot; nothing without a reference whose subject is marked."""
+    if shot.ref_rgb is None or shot.ref_mask is None:
+        return {}
+    distance = bidirectional_similarity(shot.edited, shot.mask, shot.ref_rgb, shot.ref_mask)
+    return {
+        "patches": distance.total,
+        "patches_completeness": distance.completeness,
+        "patches_coherence": distance.coherence,
+    }
+
+
 def bidirectional_similarity(
     image: np.ndarray, mask: np.ndarray, reference: np.ndarray, ref_mask: np.ndarray
 ) -> PatchDistance:
@@ -45,9 +69,9 @@ def bidirectional_similarity(
     wanted = get_patches(reference, ref_mask)
     # |p - q|^2 = |p|^2 + |q|^2 - 2 p.q, all pairs at once: (N, M)
     squares = np.square(edited).sum(1)[:, None] + np.square(wanted).sum(1)[None] - 2 * edited @ wanted.T
-    size = edited.shape[1]
-    coherence = np.sqrt(np.maximum(squares.min(axis=1), 0) / size).mean()
-    completeness = np.sqrt(np.maximum(squares.min(axis=0), 0) / size).mean()
+    # The product names the nearest; its own rounding would leave 0.001 between equal patches.
+    coherence = np.sqrt(np.square(edited - wanted[squares.argmin(axis=1)]).mean(axis=1)).mean()
+    completeness = np.sqrt(np.square(wanted - edited[squares.argmin(axis=0)]).mean(axis=1)).mean()
     return PatchDistance(float(completeness), float(coherence))
 
 

@@ -13,6 +13,15 @@ from a2cli.masks.morph import require_bounding_box
 Region = Literal["image", "crop", "mask"]
 REGIONS: tuple[Region, ...] = get_args(Region)
 GREY = 127  # of what does not count where a network looks at masked pixels
+NAMES = {
+    "edited": "the edit",
+    "source": "the source",
+    "target": "the target",
+    "ref_rgb": "the reference",
+    "mask": "the mask",
+    "region": "the exact mask",
+    "ref_mask": "the reference's mask",
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,8 @@ class Shot:
     `mask` is the mask the method was given, not empty; `source` the photo before the edit, None where only the result
     is known. With `hole` the source's pixels under the mask were taken out before the method saw it, so that all of
     them count as changed. `target` is what a perfect edit would be, `region` the exact mask of the object there. The
-    reference has a size of its own. Raises `DataError` where sizes differ or the mask is empty.
+    reference has a size of its own. `instruction` is what was to be done, where that is not worded as the `prompt`.
+    Raises `DataError` where sizes differ, a mask is empty or an array is of another kind.
     """
 
     id: str
@@ -35,19 +45,40 @@ class Shot:
     ref_rgb: np.ndarray | None = None
     ref_mask: np.ndarray | None = None
     prompt: str = ""
+    instruction: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("source", "target"):
-            picture = getattr(self, name)
-            if picture is not None and picture.shape != self.edited.shape:
-                raise DataError(
-                    f"{self.id}: the edit is {get_size(self.edited)}, the {name} {get_size(picture)}",
-                    hint="an edit keeps the size of its photo",
-                )
-        if self.mask.shape != self.edited.shape[:2]:
-            raise DataError(f"{self.id}: the edit is {get_size(self.edited)}, its mask {get_size(self.mask)}")
-        if not self.mask.any():
-            raise DataError(f"{self.id}: the mask is empty", hint="what lies inside nothing is not defined")
+        for name in ("edited", "source", "target", "ref_rgb"):
+            self._check_picture(name)
+        for name, picture in (("mask", self.edited), ("region", self.edited), ("ref_mask", self.ref_rgb)):
+            self._check_mask(name, picture)
+
+    def _check_picture(self, name: str) -> None:
+        picture = getattr(self, name)
+        if picture is None:
+            return
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise DataError(f"{self.id}: {NAMES[name]} is {picture.dtype} {picture.shape}, not RGB of 8 bits")
+        if name in ("source", "target") and picture.shape != self.edited.shape:
+            raise DataError(
+                f"{self.id}: the edit is {get_size(self.edited)}, {NAMES[name]} {get_size(picture)}",
+                hint="an edit keeps the size of its photo",
+            )
+
+    def _check_mask(self, name: str, picture: np.ndarray | None) -> None:
+        mask = getattr(self, name)
+        if mask is None:
+            return
+        if picture is None:
+            raise DataError(f"{self.id}: {NAMES[name]} is there, its picture is not")
+        if mask.dtype != np.bool_ or mask.shape != picture.shape[:2]:
+            raise DataError(
+                f"{self.id}: {NAMES[name]} is {mask.dtype} {get_size(mask)}, its picture {get_size(picture)}"
+            )
+        if not mask.any():
+            raise DataError(
+                f"{self.id}: {NAMES[name]} is empty", hint="what lies inside nothing is not defined"
+            )
 
 
 def get_size(picture: np.ndarray) -> str:
@@ -67,3 +98,16 @@ def get_view(rgb: np.ndarray, mask: np.ndarray | None, region: Region) -> np.nda
     if region == "crop":
         return crop
     return np.where(mask[y0:y1, x0:x1, None], crop, np.uint8(GREY))
+
+
+def get_part(values: np.ndarray, mask: np.ndarray, region: Region) -> np.ndarray:
+    """What a region holds of values that each pixel has: all, those in the mask's box, or those under the mask.
+
+    (H, W, ...) and (H, W) bool -> (H, W, ...), (h, w, ...) or (N, ...), of the same type.
+    """
+    if region == "image":
+        return values
+    if region == "mask":
+        return values[mask]
+    x0, y0, x1, y1 = require_bounding_box(mask)
+    return values[y0:y1, x0:x1]

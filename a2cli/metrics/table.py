@@ -6,9 +6,10 @@ NAME@mask (the masked pixels). Metrics without regions have one meaning only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
@@ -22,7 +23,8 @@ class MetricInfo:
     """One metric. `family` names the module that computes it, together with the others of that family.
 
     `regions` is empty for a metric of one meaning. `of_set`: a value of all edits together, not of one. `needs` is
-    what a record must have. `source` is the publication.
+    what a record must have. `weights` are the networks it runs, by their names in a folder of weights; metrics that
+    share them are opened together. `source` is the publication.
     """
 
     name: str
@@ -34,6 +36,7 @@ class MetricInfo:
     needs: tuple[Need, ...] = ("target",)
     regions: tuple[str, ...] = EVERYWHERE
     of_set: bool = False
+    weights: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -46,225 +49,116 @@ def get_key(name: str, region: str) -> str:
     return name if region == "image" else f"{name}@{region}"
 
 
-def _m(
-    name: str, family: str, better: str, unit: str, definition: str, source: str, **rest: object
-) -> MetricInfo:
-    return MetricInfo(name, family, better == "higher", unit, definition, source, **rest)  # type: ignore[arg-type]
+def _family(
+    family: str, better: str, unit: str, source: str, /, **shared: Any
+) -> Callable[..., list[MetricInfo]]:
+    """Make metrics, given as NAME="definition", that have all else in common."""
 
+    def define(**definitions: str) -> list[MetricInfo]:
+        higher = better == "higher"
+        return [
+            MetricInfo(n, family, higher, unit, text, source, **shared) for n, text in definitions.items()
+        ]
+
+    return define
+
+
+_ZHANG = "Zhang et al., The unreasonable effectiveness of deep features as a perceptual metric, 2018, eq. 1"
+_RADFORD = "Radford et al., Learning transferable visual models, 2021; Hessel et al., CLIPScore, 2021"
+_CARON = "Caron et al., Emerging properties in self-supervised vision transformers, 2021; MagicBrush, 2023"
+_HEUSEL = "Heusel et al., GANs trained by a two time-scale update rule, 2017"
+_BINKOWSKI = "Binkowski et al., Demystifying MMD GANs, 2018; unbiased, cubic kernel, all samples at once"
+_SIMAKOV = "Simakov et al., Summarizing visual data using bidirectional similarity, 2008, eq. 1"
 
 _LPIPS = "weighted squared distance of unit-length features, averaged over places, summed over layers"
-_ZHANG = "Zhang et al., The unreasonable effectiveness of deep features as a perceptual metric, 2018, eq. 1"
-_CLIP = "Radford et al., Learning transferable visual models, 2021; Hessel et al., CLIPScore, 2021"
-_COSINE = "cosine of the image embeddings of the edit and of the"
-_DINO2 = "Oquab et al., DINOv2, 2023; class token after the last norm"
-_DINO1 = (
-    "Caron et al., Emerging properties in self-supervised vision transformers, 2021; ViT-S/16, class token"
-)
-_FID = "Heusel et al., GANs trained by a two time-scale update rule, 2017"
-_KID = "Binkowski et al., Demystifying MMD GANs, 2018; unbiased, cubic kernel, all samples at once"
+_COSINE = "cosine of the features of the edit and of the"
+_CLIP = "CLIP's projected image feature"
+_DINO2 = "DINOv2's class token after the last norm"
+_DINO1 = "class token of DINO's ViT-S/16 after the last norm; the middle 224 of 256 px"
 _CLEAN = "Inception features of pictures resized as clean-fid does (antialiased bicubic, unrounded)"
 _LEGACY = "Inception features of pictures resized as pytorch-fid does (bilinear, not antialiased)"
-_SIMAKOV = "Simakov et al., Summarizing visual data using bidirectional similarity, 2008, eq. 1"
-_A2 = "A2-Edit, appendix D"
-_VIE = "Ku et al., VIEScore, 2024"
-_ONE: dict[str, object] = {"regions": ()}
-_REF: dict[str, object] = {"needs": ("reference",)}
-_KEEP: dict[str, object] = {"needs": ("source",), "regions": ()}
-_SET: dict[str, object] = {"of_set": True}
-_VLM: dict[str, object] = {"needs": ("source", "reference"), "regions": ()}
-_SC: dict[str, object] = {"needs": ("source", "prompt"), "regions": ()}
+
+_pixel = partial(_family, "pixel")
+_lpips = partial(_family, "lpips", "lower", "0 and up", _ZHANG)
+_similarity = partial(_family, "similarity", "higher", "-1 to 1")
+_frechet = partial(_family, "frechet", "lower", of_set=True, weights=("inception",))
+_patches = partial(_family, "patches", "lower", "0 to 1", _SIMAKOV, needs=("reference",), regions=())
+_preservation = partial(_family, "preservation", "lower", needs=("source",), regions=())
+_judge = partial(_family, "judge", "higher", regions=())
 
 METRICS: dict[str, MetricInfo] = {
     info.name: info
-    for info in (
-        _m(
-            "l1",
-            "pixel",
-            "lower",
-            "0 to 1",
-            "mean absolute difference to the target, values in [0, 1]",
-            "MagicBrush, 2023",
+    for made in (
+        _pixel("lower", "0 to 1", "MagicBrush, 2023")(
+            l1="mean absolute difference to the target, values in [0, 1]",
+            l2="mean squared difference to the target, values in [0, 1]",
         ),
-        _m(
-            "l2",
-            "pixel",
-            "lower",
-            "0 to 1",
-            "mean squared difference to the target, values in [0, 1]",
-            "MagicBrush, 2023",
+        _pixel("higher", "dB", "Wang et al., 2004")(
+            psnr="10 log10(255^2 / mean squared difference), at most 100"
         ),
-        _m(
-            "psnr",
-            "pixel",
-            "higher",
-            "dB",
-            "10 log10(255^2 / mean squared difference), at most 100",
-            "Wang et al., 2004",
+        _family("ssim", "higher", "-1 to 1", "Wang et al., 2004")(
+            ssim="structural similarity, Gaussian window, sigma 1.5"
         ),
-        _m(
-            "ssim",
-            "ssim",
-            "higher",
-            "-1 to 1",
-            "structural similarity, Gaussian window, sigma 1.5",
-            "Wang et al., 2004",
+        _lpips(weights=("alexnet", "lpips_alex"))(lpips_alex=f"{_LPIPS}; AlexNet"),
+        _lpips(weights=("vgg16", "lpips_vgg"))(lpips_vgg=f"{_LPIPS}; VGG-16"),
+        _lpips(weights=("squeezenet1_1", "lpips_squeeze"))(lpips_squeeze=f"{_LPIPS}; SqueezeNet 1.1"),
+        _similarity(_RADFORD, weights=("clip",))(clip_i=f"{_COSINE} target: {_CLIP}"),
+        _similarity(_RADFORD, weights=("clip",), needs=("reference",))(
+            clip_i_ref=f"{_COSINE} reference: {_CLIP}"
         ),
-        _m("lpips_alex", "lpips", "lower", "0 and up", f"{_LPIPS}; AlexNet", _ZHANG),
-        _m("lpips_vgg", "lpips", "lower", "0 and up", f"{_LPIPS}; VGG-16", _ZHANG),
-        _m("lpips_squeeze", "lpips", "lower", "0 and up", f"{_LPIPS}; SqueezeNet 1.1", _ZHANG),
-        _m("clip_i", "similarity", "higher", "-1 to 1", f"{_COSINE} target, CLIP", _CLIP),
-        _m("clip_i_ref", "similarity", "higher", "-1 to 1", f"{_COSINE} reference, CLIP", _CLIP, **_REF),
-        _m(
-            "clip_t",
-            "similarity",
-            "higher",
-            "-1 to 1",
-            "cosine of the embeddings of the edit and of its prompt, CLIP",
-            _CLIP,
-            needs=("prompt",),
+        _similarity(_RADFORD, weights=("clip",), needs=("prompt",))(
+            clip_t=f"{_COSINE} prompt: CLIP's projected features"
         ),
-        _m("dino_i", "similarity", "higher", "-1 to 1", f"{_COSINE} target, DINOv2", _DINO2),
-        _m("dino_i_ref", "similarity", "higher", "-1 to 1", f"{_COSINE} reference, DINOv2", _DINO2, **_REF),
-        _m("dino1_i", "similarity", "higher", "-1 to 1", f"{_COSINE} target, DINO ViT-S/16", _DINO1),
-        _m(
-            "dino1_i_ref",
-            "similarity",
-            "higher",
-            "-1 to 1",
-            f"{_COSINE} reference, DINO ViT-S/16",
-            _DINO1,
-            **_REF,
+        _similarity("Oquab et al., DINOv2, 2023", weights=("dinov2",))(dino_i=f"{_COSINE} target: {_DINO2}"),
+        _similarity("Oquab et al., DINOv2, 2023", weights=("dinov2",), needs=("reference",))(
+            dino_i_ref=f"{_COSINE} reference: {_DINO2}"
         ),
-        _m(
-            "fid",
-            "frechet",
-            "lower",
-            "0 and up",
-            f"Frechet distance of {_CLEAN}",
-            f"{_FID}; Parmar et al., 2022",
-            **_SET,
+        _similarity(_CARON, weights=("dino",))(dino1_i=f"{_COSINE} target: {_DINO1}"),
+        _similarity(_CARON, weights=("dino",), needs=("reference",))(
+            dino1_i_ref=f"{_COSINE} reference: {_DINO1}"
         ),
-        _m("kid", "frechet", "lower", "about 0 and up", f"squared MMD of {_CLEAN}", _KID, **_SET),
-        _m("fid_legacy", "frechet", "lower", "0 and up", f"Frechet distance of {_LEGACY}", _FID, **_SET),
-        _m("kid_legacy", "frechet", "lower", "about 0 and up", f"squared MMD of {_LEGACY}", _KID, **_SET),
-        _m(
-            "histogram",
+        _frechet("0 and up", f"{_HEUSEL}; Parmar et al., 2022")(fid=f"Frechet distance of {_CLEAN}"),
+        _frechet("about 0 and up", _BINKOWSKI)(kid=f"squared MMD of {_CLEAN}"),
+        _frechet("0 and up", _HEUSEL)(fid_legacy=f"Frechet distance of {_LEGACY}"),
+        _frechet("about 0 and up", _BINKOWSKI)(kid_legacy=f"squared MMD of {_LEGACY}"),
+        _family(
             "color",
             "higher",
             "0 to 1",
-            "RGB histogram intersection of the masked pixels with the reference's subject",
             "Swain and Ballard, Color indexing, 1991",
-            **_REF,
-            **_ONE,
-        ),
-        _m("patches", "patches", "lower", "0 to 1", "mean of the two below", _SIMAKOV, **_REF, **_ONE),
-        _m(
-            "patches_completeness",
-            "patches",
-            "lower",
-            "0 to 1",
-            "distance from the reference's patches to the nearest of the edit",
-            _SIMAKOV,
-            **_REF,
-            **_ONE,
-        ),
-        _m(
-            "patches_coherence",
-            "patches",
-            "lower",
-            "0 to 1",
-            "distance from the edit's patches to the nearest of the reference",
-            _SIMAKOV,
-            **_REF,
-            **_ONE,
-        ),
-        _m(
-            "outside_pixels",
-            "preservation",
-            "lower",
-            "pixels",
-            "pixels outside the mask that differ from the source",
-            "a2",
-            **_KEEP,
-        ),
-        _m(
-            "outside_changed",
-            "preservation",
-            "lower",
-            "0 to 1",
-            "their share of all pixels outside",
-            "a2",
-            **_KEEP,
-        ),
-        _m(
-            "outside_mean",
-            "preservation",
-            "lower",
-            "levels",
-            "mean absolute change outside the mask, of 255",
-            "a2",
-            **_KEEP,
-        ),
-        _m(
-            "outside_max",
-            "preservation",
-            "lower",
-            "levels",
-            "largest change outside the mask, of 255",
-            "a2",
-            **_KEEP,
-        ),
-        _m(
-            "seam",
-            "seam",
-            "lower",
-            "levels",
-            "gradient across the mask's border beyond that beside it",
-            "a2",
-            needs=(),
+            needs=("reference",),
             regions=(),
+        )(histogram="RGB histogram intersection of the masked pixels with the reference's subject"),
+        _patches()(
+            patches="mean of the two below",
+            patches_completeness="distance from the reference's patches to the nearest of the edit",
+            patches_coherence="distance from the edit's patches to the nearest of the reference",
         ),
-        _m(
-            "adherence",
-            "adherence",
-            "higher",
-            "0 to 1",
-            "intersection over union of what changed and the mask",
-            "a2",
-            **_KEEP,
+        _preservation("pixels", "a2")(outside_pixels="pixels outside the mask that differ from the source"),
+        _preservation("0 to 1", "a2")(outside_changed="their share of all pixels outside"),
+        _preservation("levels", "a2")(
+            outside_mean="mean absolute change outside the mask, of 255",
+            outside_max="largest change outside the mask, of 255",
         ),
-        _m(
-            "vlm",
-            "judge",
-            "higher",
-            "1 to 100",
-            "mean of the three below, each asked of a vision-language model",
-            _A2,
-            **_VLM,
+        _family("seam", "lower", "levels", "a2", needs=(), regions=())(
+            seam="gradient across the mask's border beyond that beside it"
         ),
-        _m("vlm_boundary", "judge", "higher", "1 to 100", "quality of the border", _A2, **_VLM),
-        _m("vlm_realism", "judge", "higher", "1 to 100", "visual realism", _A2, **_VLM),
-        _m("vlm_consistency", "judge", "higher", "1 to 100", "consistency with the reference", _A2, **_VLM),
-        _m(
-            "vie_sc",
-            "judge",
-            "higher",
-            "0 to 10",
-            "semantic consistency: least of instruction followed, rest kept",
-            _VIE,
-            **_SC,
+        _family("adherence", "higher", "0 to 1", "a2", needs=("source",), regions=())(
+            adherence="intersection over union of what changed and the mask"
         ),
-        _m(
-            "vie_pq",
-            "judge",
-            "higher",
-            "0 to 10",
-            "perceptual quality: least of naturalness, absence of artifacts",
-            _VIE,
-            **_SC,
+        _judge("1 to 100", "A2-Edit, appendix D", needs=("source", "reference"))(
+            vlm="mean of the three below, each asked of a vision-language model",
+            vlm_boundary="quality of the border",
+            vlm_realism="visual realism",
+            vlm_consistency="consistency with the reference",
         ),
-        _m("vie_o", "judge", "higher", "0 to 10", "geometric mean of the two above", _VIE, **_SC),
+        _judge("0 to 10", "Ku et al., VIEScore, 2024", needs=("source", "prompt"))(
+            vie_sc="semantic consistency: least of instruction followed, rest kept",
+            vie_pq="perceptual quality: least of naturalness, absence of artifacts",
+            vie_o="geometric mean of the two above",
+        ),
     )
+    for info in made
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "default": ("l1", "l2", "psnr", "ssim", "histogram", "patches", "preservation", "seam", "adherence"),

@@ -34,7 +34,12 @@ class SampleGrids:
         """The pairs; those of the training split, with a warning, where there is no other."""
         data, sample = self.config.data, self.config.sample
         wanted = replace(
-            data, path=sample.path or data.path, split=sample.split, pairs=sample.pairs, streaming=False
+            data,
+            path=sample.path or data.path,
+            split=sample.split,
+            pairs=sample.pairs,
+            streaming=False,
+            hold_out=(),
         )
         try:
             source = open_source(wanted, seed=self.config.seed)

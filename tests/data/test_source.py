@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from needs import needs_font
 from pair_folders import Samples, get_values, is_same, make_pair, make_pairs, write_imagefolder, write_layout
 from torch.utils.data import DataLoader
 
@@ -20,6 +21,7 @@ from a2cli.data.shards import write_parquet
 from a2cli.data.source import PairSource, SourceConfig, check_source, open_source
 from a2cli.data.streamed import StreamedSource
 from a2cli.data.synth import SynthConfig
+from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import ConfigError, DataError
 
 LAYOUTS = ["imagefolder", "parquet", "glob", "saved"]
@@ -259,7 +261,8 @@ def test_settings_are_checked() -> None:
 def test_synthesised_pairs_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[int, int, str, int]] = []
 
-    def note(index: int, *, seed: int, split: str, config: SynthConfig) -> Pair:
+    def note(index: int, *, seed: int, split: str, config: SynthConfig, category: str) -> Pair:
+        assert category == CATEGORIES[index % 8]
         made.append((index, seed, split, config.size))
         return make_pair(index)
 
@@ -270,3 +273,51 @@ def test_synthesised_pairs_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None
     assert few.count == 16 and few.get_pair(35).id == "train-003"
     assert made == [(1000, 5, "train", 64), (3, 6, "test", 128)]
     assert check_source(few, limit=99).opened == 16
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_categories_that_are_held_out_come_in_no_sample(tmp_path: Path, layout: str) -> None:
+    path = write_layout(layout, tmp_path / "pairs", PAIRS)
+    source = open_source(SourceConfig(path=path, hold_out=("plants",)), seed=3)
+    kept = {pair.id for pair in PAIRS if pair.category != "plants"}
+    assert source.count == len(kept) < 10
+    assert set(get_ids(source, range(2 * len(kept)))) == kept
+    few = open_source(SourceConfig(path=path, hold_out=("plants", "animals"), pairs=2), seed=3)
+    assert set(get_ids(few, range(4))) == {"train-002", "train-005"}  # the first two of what is left
+
+
+def test_a_category_that_is_not_there_cannot_be_held_out(tmp_path: Path) -> None:
+    path = write_layout("imagefolder", tmp_path / "pairs", PAIRS)
+    with pytest.raises(
+        ConfigError, match=r"no record is of the category 'plant' \(did you mean 'plants'\?\)"
+    ):
+        open_source(SourceConfig(path=path, hold_out=("plant",)), seed=3)
+    with pytest.raises(ConfigError, match="no category is left"):
+        open_source(SourceConfig(path=path, hold_out=("animals", "plants", "vehicles")), seed=3)
+    with pytest.raises(ConfigError, match="streaming: false"):
+        SourceConfig(path=path, hold_out=("plants",), streaming=True)
+    with pytest.raises(ConfigError, match=r"no category is called 'garment' \(did you mean 'garments'\?\)"):
+        SourceConfig(hold_out=("garment",))
+    with pytest.raises(ConfigError, match="no category is left"):
+        SourceConfig(hold_out=CATEGORIES)
+
+
+def test_a_bad_record_is_still_told_of_beside_held_out_categories(tmp_path: Path) -> None:
+    folder = write_imagefolder(tmp_path / "pairs", PAIRS)
+    with (folder / "metadata.jsonl").open("a") as file:
+        file.write("no JSON\n")
+    source = open_source(SourceConfig(path=str(folder), hold_out=("plants",)), seed=3)
+    bad = check_source(source, limit=20).bad
+    assert source.count == 8 and len(bad) == 1 and "line 11" in bad[0]
+
+
+@needs_font
+def test_held_out_categories_are_not_synthesised() -> None:
+    synth = SynthConfig(size=32)
+    held = ("garments", "accessories")
+    source = open_source(SourceConfig(hold_out=held, synth=synth, pairs=12), seed=0)
+    found = [source.get_pair(number).category for number in range(12)]
+    assert found[:6] == [name for name in CATEGORIES if name not in held] and found[6:] == found[:6]
+    assert is_same(source.get_pair(13), source.get_pair(1))
+    plain = open_source(SourceConfig(synth=synth), seed=0)
+    assert [plain.get_pair(number).category for number in range(8)] == list(CATEGORIES)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from a2cli.errors import DataError
-from a2cli.metrics.color import get_histogram, histogram_intersection
+from a2cli.metrics.color import CHUNK, get_histogram, histogram_intersection
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
@@ -46,6 +48,24 @@ def test_the_score_falls_steadily_with_the_shift_of_colour() -> None:
     wanted = paint(100, 90, 80)
     scores = [histogram_intersection(paint(100 + d, 90, 80), ALL, wanted, ALL) for d in range(0, 40, 5)]
     assert scores == sorted(scores, reverse=True) and scores[1] > 0.8 and scores[-1] < 0.6
+
+
+def test_many_pixels_are_counted_as_few_are() -> None:
+    many = np.tile(IMAGE, (20, 4, 1))
+    assert many[..., 0].size > CHUNK
+    assert np.allclose(get_histogram(many, np.ones(many.shape[:2], bool), 8), get_histogram(IMAGE, ALL, 8))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_range_and_symmetry(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.integers(0, 256, (5, 6, 3), dtype=np.uint8) // rng.integers(1, 9) for _ in range(2))
+    some = rng.random((5, 6)) < 0.5
+    some[0, 0] = True
+    score = histogram_intersection(a, some, b, np.ones((5, 6), bool))
+    assert 0 <= score <= 1 + 1e-12
+    assert score == pytest.approx(histogram_intersection(b, np.ones((5, 6), bool), a, some))
 
 
 def test_linear_shares_equal_the_naive_loop() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from a2cli.metrics.seam import gradient_jump
+from a2cli.metrics.seam import get_seam_values, gradient_jump
+from a2cli.metrics.shots import Shot
 
 
 def get_jump_naively(image: np.ndarray, mask: np.ndarray) -> float:
@@ -45,3 +46,15 @@ def test_masks_without_a_border_have_no_seam() -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     assert gradient_jump(image, np.ones((9, 9), bool)) == gradient_jump(image, np.zeros((9, 9), bool)) == 0.0
     assert gradient_jump(image[:2, :2], np.eye(2, dtype=bool)) == 0.0
+
+
+def test_the_value_is_that_of_the_edit_alone() -> None:
+    rng = np.random.default_rng(0)
+    edited, source = rng.integers(0, 256, (2, 13, 16, 3), dtype=np.uint8)
+    mask = np.zeros((13, 16), bool)
+    mask[4:9, 5:11] = True
+    shot = Shot("a", edited, mask, source=source, target=source)
+    assert get_seam_values(shot) == {"seam": gradient_jump(edited, mask)}
+    edge = np.zeros_like(mask)
+    edge[0] = True  # one row has no next pixel
+    assert get_seam_values(Shot("a", edited, edge)) == {}

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "br", "input"}
+VOID = {"meta", "img", "br", "wbr", "input"}
 
 
 class Parsed(HTMLParser):

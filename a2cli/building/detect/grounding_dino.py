@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from a2cli.building.config import DetectConfig
-from a2cli.building.models import get_device, get_model_name, load_model, load_processor, name_view
 from a2cli.building.records import Box, Item, Reject, View, drop_views
 from a2cli.data.taxonomy import CATEGORIES
+from a2cli.metrics.models import get_device, get_model_name, load_model, load_processor, name_view
 
 NOTHING = "no subject found"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from a2cli.building.models import get_device, name_failure
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import BackboneError, ConfigError, DataError
+from a2cli.metrics.models import get_device, name_failure
 
 EXTRA = "pip install 'a2cli[iqa]'"
 SETS = re.compile(r"fid|inception_score")  # what pyiqa lists as no-reference, but judges sets of pictures

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from a2cli.building.models import get_device, get_model_name, load_model, load_processor, name_failure
 from a2cli.errors import BackboneError, DataError
 from a2cli.files import show_name
 from a2cli.images.cutout import Cutout, crop_to_subject
 from a2cli.images.geometry import get_bounding_box
+from a2cli.metrics.models import get_device, get_model_name, load_model, load_processor, name_failure
 
 GREY = 128  # what lies around the subject
 MARGIN = 1 / 16  # of the square's side

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from a2cli.building.config import SegmentConfig
-from a2cli.building.models import (
+from a2cli.building.records import Box, Item, Reject, View, drop_views
+from a2cli.metrics.models import (
     get_device,
     get_model_name,
     load_model,
@@ -18,7 +19,6 @@ from a2cli.building.models import (
     lower_precision,
     name_view,
 )
-from a2cli.building.records import Box, Item, Reject, View, drop_views
 
 NOTHING = "no mask"
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from a2cli.building.config import SegmentConfig
-from a2cli.building.models import get_device, get_model_name, load_model, load_processor, lower_precision
 from a2cli.building.records import Box
 from a2cli.building.segment.sam import Found, build_found, find_best
+from a2cli.metrics.models import get_device, get_model_name, load_model, load_processor, lower_precision
 
 # What `Sam2ImageProcessor` takes where a model's preprocessor_config.json is silent.
 DEFAULTS: dict[str, Any] = {

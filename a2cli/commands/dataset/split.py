@@ -9,7 +9,7 @@ from typer import Argument, Exit, Option
 
 from a2cli.commands import options as o
 from a2cli.commands.console import open_console
-from a2cli.commands.dataset.table import print_table
+from a2cli.commands.table import print_table
 from a2cli.errors import ConfigError
 
 Near = Annotated[

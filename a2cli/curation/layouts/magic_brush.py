@@ -10,14 +10,15 @@ A mask is a copy of a picture with the region rubbed out to transparency. Some c
 is what is plain black or white and differs from the source (or the target). Black and white masks are read as such.
 
 No picture of the object alone exists: the reference is the target under the mask, which is what the edit put there. The
-record has no place for the source picture. The session is the group, so its turns stay in one split; ids are
-"IMGID-TURN". The category is that of what the instruction names, "object" where a2's taxonomy knows none.
+record has no place for the source picture, which `Turn` has. The session is the group, so its turns stay in one split;
+ids are "IMGID-TURN". The category is that of what the instruction names, "object" where a2's taxonomy knows none.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,41 @@ def list_sessions(folder: Path) -> list[Path]:
     return sorted((*folder.glob(SESSIONS), *folder.glob(f"*/{SESSIONS}")))
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One edit of a session as it is listed: `load` gives the file of `source_img`, `mask_img` or `target_img`.
+
+    `number` counts from 1, `output` is the name of the edit's picture, `where` the file that lists the turn. `load`
+    raises `DataError`.
+    """
+
+    image: str
+    number: str
+    split: str
+    instruction: str
+    output: str
+    where: str
+    load: Callable[[str], bytes]
+
+    @property
+    def id(self) -> str:
+        """What the turn is called in a2: "IMGID-TURN"."""
+        return f"{self.image}-{self.number}"
+
+
 def read_magic_brush(path: str, split: str | None) -> Iterator[Listed]:
-    """List the turns of all sessions, of folders where there are any, else of shards."""
+    """List the turns of all sessions as pairs, of folders where there are any, else of shards."""
+    for item in list_turns(path, split):
+        if isinstance(item, Failure):
+            yield item
+            continue
+        texts = build_texts(item)
+        get = _build_getter(item.load)
+        yield Found(texts, partial(load_pictures, texts, item.where, get))
+
+
+def list_turns(path: str, split: str | None) -> Iterator[Turn | Failure]:
+    """The turns of all sessions in order. Raises `DataError` for a path that holds none."""
     place = Path(path).expanduser()
     lists = list_sessions(place) if place.is_dir() else []
     if not lists and not list_shards(path):
@@ -66,23 +100,23 @@ def read_magic_brush(path: str, split: str | None) -> Iterator[Listed]:
         )
     items = (item for file in lists for item in _read_sessions(place, file))
     for item in items if lists else _read_shards(path):
-        if split is None or isinstance(item, Failure) or item.texts.split == split:
+        if split is None or isinstance(item, Failure) or item.split == split:
             yield item
 
 
-def _read_shards(path: str) -> Iterator[Listed]:
+def _read_shards(path: str) -> Iterator[Turn | Failure]:
     for item in browse_shards(path, COLUMNS):
         if isinstance(item, Failure):
             yield item
             continue
         row, reader = item
         image, turn, instruction = (reader.get_text(row, n) for n in ("img_id", "turn_index", "instruction"))
-        texts = _build_texts(image, turn, get_shard_split(reader.where), instruction, f"{image}-output{turn}")
-        load = partial(reader.load_bytes, {**row, "id": texts.id})
-        yield Found(texts, partial(load_pictures, texts, reader.where, _build_getter(load)))
+        load = partial(reader.load_bytes, {**row, "id": f"{image}-{turn}"})
+        split = get_shard_split(reader.where)
+        yield Turn(image, turn, split, instruction, f"{image}-output{turn}", reader.where, load)
 
 
-def _read_sessions(root: Path, file: Path) -> Iterator[Listed]:
+def _read_sessions(root: Path, file: Path) -> Iterator[Turn | Failure]:
     try:
         sessions = json.loads(file.read_text("utf-8-sig"))
         if not isinstance(sessions, dict):
@@ -91,38 +125,45 @@ def _read_sessions(root: Path, file: Path) -> Iterator[Listed]:
         cause = DataError(f"{show_name(str(file))}: cannot be read: {error}", hint="get the file again")
         yield build_failure(cause, id=file.parent.name)
         return
-    name = file.parent.resolve().name
-    split = name if name in ("train", "dev", "validation", "test") else "test"
+    split = get_sessions_split(file)
     reader = RowReader(str(file), root)
     for image, turns in sessions.items():
         for number, turn in enumerate(turns if isinstance(turns, list) else [None], start=1):
-            yield _build_found(reader, file.parent.relative_to(root), split, image, number, turn)
+            yield _build_turn(reader, file.parent.relative_to(root), split, image, number, turn)
 
 
-def _build_found(reader: RowReader, place: Path, split: str, image: str, number: int, turn: Any) -> Listed:
+def get_sessions_split(file: Path) -> str:
+    """The split of a list of sessions, by its folder's name; "test" where that is none."""
+    name = file.parent.resolve().name
+    return name if name in ("train", "dev", "validation", "test") else "test"
+
+
+def _build_turn(
+    reader: RowReader, place: Path, split: str, image: str, number: int, turn: Any
+) -> Turn | Failure:
     wanted = (*KEYS.values(), "instruction")
+    id = f"{image}-{number}"
     if not isinstance(turn, dict) or any(not isinstance(turn.get(key), str) for key in wanted):
-        id = f"{image}-{number}"
         error = DataError(
             f"{show_name(reader.where)}: session {show_name(id)}: it needs {', '.join(wanted)}", hint=MEND
         )
         return build_failure(error, id=id)
     row = {column: str(place / "images" / image / turn[key]) for column, key in KEYS.items()}
-    texts = _build_texts(image, str(number), split, turn["instruction"], turn["output"])
-    load = partial(reader.load_bytes, {"id": texts.id, **row})
-    return Found(texts, partial(load_pictures, texts, reader.where, _build_getter(load)))
+    load = partial(reader.load_bytes, {"id": id, **row})
+    return Turn(image, str(number), split, turn["instruction"], turn["output"], reader.where, load)
 
 
-def _build_texts(image: str, turn: str, split: str, instruction: str, output: str) -> Texts:
-    category, subcategory = get_instruction_labels(instruction)
+def build_texts(turn: Turn) -> Texts:
+    """A turn's id, texts and provenance; the instruction is the prompt."""
+    category, subcategory = get_instruction_labels(turn.instruction)
     provenance = Provenance(
         RIGHTS,
-        group=f"magicbrush/{image}",
-        ref=output,
-        tar=output,
-        generated={"model": "DALL-E 2", "prompt": instruction},
+        group=f"magicbrush/{turn.image}",
+        ref=turn.output,
+        tar=turn.output,
+        generated={"model": "DALL-E 2", "prompt": turn.instruction},
     )
-    return Texts(f"{image}-{turn}", split, category, subcategory, instruction, provenance.to_text())
+    return Texts(turn.id, turn.split, category, subcategory, turn.instruction, provenance.to_text())
 
 
 def _build_getter(load: Callable[[str], bytes]) -> Callable[[str], bytes | np.ndarray]:

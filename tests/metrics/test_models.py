@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -13,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import build_dinov2, build_vit
 from transformers import AutoModel, Dinov2Model
 
-from a2cli.building.models import get_device, get_model_name, load_model, name_view
 from a2cli.errors import A2Error, BackboneError, CheckpointError, DataError
+from a2cli.metrics.models import get_device, get_model_name, get_reach, load_model, name_view
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +123,41 @@ def test_missing_models_are_refused_with_a_remedy(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     said = refuse("somebody/some-model")
     assert said.startswith("somebody/some-model: cannot be loaded") and "name a folder" in said
+
+
+def test_a_hub_that_does_not_answer_is_given_up_at_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's client alone tries for 23 s; what lies in its cache still opens."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    start = time.monotonic()
+    assert refuse("somebody/some-model").startswith("somebody/some-model: cannot be loaded")
+    place = tmp_path / "hub" / "models--somebody--some-model"
+    shutil.copytree(folder, place / "snapshots" / "0123abcd4567")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("0123abcd4567")
+    model = load_model(AutoModel, "somebody/some-model", "cpu")
+    assert get_model_name(model, "somebody/some-model") == "Dinov2Model somebody/some-model@0123abcd"
+    assert time.monotonic() - start < 10
+
+
+def test_a_hub_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it says: here that it cannot do it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)  # 501 for every HEAD
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        assert get_reach("somebody/some-model") == {}
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert get_reach("somebody/some-model") == {"local_files_only": True}
 
 
 def test_devices_there_are_not_are_refused() -> None:

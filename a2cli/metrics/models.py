@@ -1,4 +1,4 @@
-"""Opening the transformers models of the pipeline: safetensors only, no code, every failure one line.
+"""Opening transformers models, for metrics and for building: safetensors only, no code, every failure one line.
 
 A model is named by a folder or a hub id. It runs in evaluation mode on pictures of a batch of one, so that an item
 alone equals the item in company. Weights stay float32: boxes and prompts are coordinates of up to 1333 pixels, which
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,18 @@ def lower_precision(device: str) -> AbstractContextManager[Any]:
     return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
 
 
-def load_model(cls: Any, source: str, device: str, *, spare: tuple[str, ...] = ()) -> Any:
+def load_model(cls: Any, source: str, device: str, *, spare: tuple[str, ...] = (), **options: Any) -> Any:
     """Load a model with `from_pretrained`, in float32, frozen, on `device` (resolved).
 
-    `spare` are the beginnings of names that the weights may lack because nothing uses them. Tensors that the model
-    has no place for are ignored. Raises `BackboneError` when the model cannot be found, is pickled or asks for code of
-    its own; `CheckpointError` naming the tensor that is missing, of another shape or not finite, or the damaged file.
+    `spare` are the beginnings of names that the weights may lack because nothing uses them; `options` go to the
+    model's constructor. Tensors that the model has no place for are ignored. Raises `BackboneError` when the model
+    cannot be found, is pickled or asks for code of its own; `CheckpointError` naming the tensor that is missing, of
+    another shape or not finite, or the damaged file.
     """
     import torch
 
     check_source(source)
+    reach = get_reach(source)
     with name_failure(source), _quiet():
         model, info = cls.from_pretrained(
             source,
@@ -57,6 +60,9 @@ def load_model(cls: Any, source: str, device: str, *, spare: tuple[str, ...] = (
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
             dtype=torch.float32,
+            adapter_kwargs=dict(reach),  # they are looked for by a call of their own
+            **reach,
+            **options,
         )
     shown = show_name(source)
     missing = [key for key in info["missing_keys"] if not key.startswith(spare)]
@@ -67,13 +73,14 @@ def load_model(cls: Any, source: str, device: str, *, spare: tuple[str, ...] = (
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not name.startswith(spare) and not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{shown}: tensor {name} holds NaN or infinite values")
-    return model.eval().requires_grad_(False).to(device)
+    with name_failure(source):  # of the device's memory
+        return model.eval().requires_grad_(False).to(device)
 
 
 def load_processor(load: Callable[..., Any], source: str, **options: Any) -> Any:
     """Call an image processor's or a tokenizer's `from_pretrained` (`load`); failures as in `load_model`."""
     with name_failure(source), _quiet():
-        return load(source, **options)
+        return load(source, **get_reach(source), **options)
 
 
 def check_source(source: str) -> None:
@@ -87,9 +94,34 @@ def check_source(source: str) -> None:
     from transformers import PreTrainedConfig
 
     with name_failure(source), _quiet():
-        config, _ = PreTrainedConfig.get_config_dict(source)
+        config, _ = PreTrainedConfig.get_config_dict(source, **get_reach(source))
     if "auto_map" in config:
         raise BackboneError(f"{show_name(source)}: asks for code of its own, which is refused")
+
+
+def get_reach(source: str) -> dict[str, bool]:
+    """What tells `from_pretrained` to look at the hub's cache alone, where the hub does not answer.
+
+    The hub's client asks six times for each file that it lacks, 23 s in all, before it says so.
+    """
+    from huggingface_hub import constants, is_offline_mode
+
+    if Path(source).expanduser().is_dir():
+        return {}
+    there = not is_offline_mode() and _does_answer(constants.ENDPOINT)
+    return {} if there else {"local_files_only": True}
+
+
+@cache
+def _does_answer(endpoint: str) -> bool:
+    """Whether a server says anything at all; asked once, for HF_HUB_ETAG_TIMEOUT seconds at most."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(endpoint, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception:  # of the client's many: no name, no route, no answer, a proxy that refuses
+        return False
+    return True
 
 
 def get_model_name(model: Any, source: str) -> str:
@@ -97,10 +129,14 @@ def get_model_name(model: Any, source: str) -> str:
 
     "SamModel facebook/sam-vit-base@70009d56".
     """
+    from huggingface_hub import try_to_load_from_cache
+
     folder = Path(source).expanduser()
-    name = folder.resolve().name if folder.is_dir() else source
-    commit = getattr(model.config, "_commit_hash", None)
-    return f"{type(model).__name__} {show_name(name)}" + (f"@{commit[:8]}" if commit else "")
+    if folder.is_dir():
+        return f"{type(model).__name__} {show_name(folder.resolve().name)}"
+    config = try_to_load_from_cache(source, "config.json")  # in a folder called as the commit
+    commit = f"@{Path(config).parent.name[:8]}" if isinstance(config, str) else ""
+    return f"{type(model).__name__} {show_name(source)}{commit}"
 
 
 @contextmanager

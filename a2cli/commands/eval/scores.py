@@ -1,0 +1,55 @@
+"""The scores of an evaluation on stdout, and what is wrong with them on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from a2cli.commands.console import Console
+from a2cli.commands.table import print_table
+from a2cli.files import show_name
+
+if TYPE_CHECKING:
+    from a2cli.evaluation.results import Results
+    from a2cli.evaluation.run import Outcome
+
+SHOWN = 3  # failures that are told in full
+
+
+def print_scores(results: Results) -> None:
+    """On a terminal a table for each protocol, methods side by side; into a pipe one line a value."""
+    from a2cli.evaluation.markdown import format_score, list_keys, mark
+
+    keys = list_keys(results)
+    if not sys.stdout.isatty():
+        rows: list[tuple[str, ...]] = [("protocol", "method", "metric", "mean", "se", "n")]
+        for part in results.parts:
+            for key, score in ((key, part.scores[key]) for key in keys if key in part.scores):
+                numbers = ("" if x is None else f"{x:.8g}" for x in (score.mean, score.se))
+                rows.append((part.protocol, part.method, key, *numbers, str(score.n)))
+        print_table("", rows)
+        return
+    for protocol in results.protocols:
+        parts = {part.method: part for part in results.parts if part.protocol == protocol}
+        lines = [
+            (mark(key), *(format_score(part.scores.get(key)) for part in parts.values())) for key in keys
+        ]
+        counts = ("n", *(f"{p.n}" if p.n == p.expected else f"{p.n} of {p.expected}" for p in parts.values()))
+        print_table(protocol, [("metric", *parts), *lines, counts])
+
+
+def tell(outcome: Outcome, out: str | None, console: Console) -> None:
+    """Say what is missing, what failed, what makes the gate doubtful, and where the files are."""
+    for name, why in outcome.results.missing.items():
+        console.warn(f"{name} is missing: {why}")
+    for line in outcome.warned:
+        console.warn(line)
+    failures = outcome.failures
+    for failure in failures[:SHOWN]:
+        place = "/".join(filter(None, (failure.method, failure.protocol, failure.id)))
+        console.warn(f"{show_name(place)}: {show_name(failure.detail or failure.reason)}")
+    if failures:
+        where = f", all in {show_name(out)}/failures.jsonl" if out else ""
+        console.warn(f"{len(failures)} failed{where}")
+    if out:
+        console.note(f"a2: results in {show_name(out)}")

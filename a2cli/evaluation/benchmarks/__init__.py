@@ -1,0 +1,1 @@
+"""The data sets that edits are measured on: how each lists its records, and what it takes for truth."""

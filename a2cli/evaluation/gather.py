@@ -1,0 +1,198 @@
+"""The edits to be measured: found in a folder of finished ones, or made by methods."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from a2cli.backbones.registry import check_backbone_name
+from a2cli.config.load import to_dict
+from a2cli.errors import ConfigError, DataError
+from a2cli.evaluation.candidates import EditFile, Place
+from a2cli.evaluation.cases import CaseEntry, CaseFailure, Task
+from a2cli.evaluation.config import BASELINES, EvalConfig, MethodConfig
+from a2cli.evaluation.edits import EditDone, EditJob, get_edit_path, load_seconds, run_edits
+from a2cli.evaluation.methods.base import get_shown_name
+from a2cli.evaluation.predictions import find_predictions
+from a2cli.evaluation.protocols import Protocol
+from a2cli.evaluation.results import EDITS
+from a2cli.evaluation.tasks import build_task
+from a2cli.evaluation.training_first import FOLDER, get_overrides, load_training, train_first
+from a2cli.files import show_name
+
+PRED = "pred"  # what the method of finished edits is called
+Show = Callable[[str, int, int], None]
+
+
+@dataclass
+class Edits:
+    """Edits, or why there are none, by place; `identities` says of each method what it was.
+
+    `failures` are those that belong to no one edit.
+    """
+
+    files: dict[Place, EditFile | CaseFailure] = field(default_factory=dict)
+    identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: list[CaseFailure] = field(default_factory=list)
+
+
+def list_methods(config: EvalConfig) -> dict[str, bool]:
+    """The names of the methods, and whether each is a baseline."""
+    if config.pred is not None:
+        return {PRED: False}
+    return {method.name: method.kind in BASELINES for method in config.methods}
+
+
+def check_methods(config: EvalConfig) -> None:
+    """Raise, with nothing loaded, for a backbone that is not there, an adapter that is no folder, a bad training."""
+    for method in config.methods if config.run else ():
+        if method.kind not in BASELINES:
+            check_backbone_name(method.backbone)
+        if method.kind == "a2" and method.adapter not in (None, "none"):
+            folder = Path(str(method.adapter)).expanduser()
+            if not folder.is_dir():
+                raise ConfigError(
+                    f"methods.{method.name}: {show_name(str(folder))}: no such folder",
+                    hint="an adapter folder, or none",
+                )
+        if method.train is not None:
+            load_training(method, get_overrides(method, Path(config.out or "") / FOLDER / method.name))
+
+
+def gather_edits(
+    config: EvalConfig, entries: Sequence[CaseEntry], protocols: Sequence[Protocol], show: Show | None = None
+) -> Edits:
+    """Find or make all edits. Raises `DataError` where there is not one, and what loading a method raises."""
+    if config.pred is not None:
+        return _find_finished(config.pred, entries, protocols)
+    edits = Edits()
+    for method in config.methods:
+        if config.run:
+            _make(config, method, entries, protocols, edits, show)
+        else:
+            _find_made(config, method, entries, protocols, edits)
+    if not config.run and not any(isinstance(found, EditFile) for found in edits.files.values()):
+        folder = Path(config.out or "") / EDITS
+        raise DataError(f"{folder}: no edits of these records", hint="add --run to make them")
+    return edits
+
+
+def _find_finished(pred: str, entries: Sequence[CaseEntry], protocols: Sequence[Protocol]) -> Edits:
+    root = Path(pred).expanduser()
+    found = find_predictions(root, entries, [protocol.name for protocol in protocols])
+    edits = Edits(identities={PRED: {"kind": "pred", "baseline": False, "folder": root.absolute().name}})
+    ids = {entry.stem: entry.id for entry in entries}
+    for (protocol, stem), path in found.files.items():
+        edits.files[PRED, protocol, ids[stem]] = EditFile(path, str(path.relative_to(root)))
+    for failure in found.failures:
+        edits.files[PRED, failure.protocol, failure.id] = failure
+    for name in (protocol.name for protocol in protocols if protocol.name not in found.protocols):
+        edits.failures.append(CaseFailure("", "find", "no folder", f"no edits under {name}", PRED, name))
+    return edits
+
+
+def _make(
+    config: EvalConfig,
+    method: MethodConfig,
+    entries: Sequence[CaseEntry],
+    protocols: Sequence[Protocol],
+    edits: Edits,
+    show: Show | None,
+) -> None:
+    """Train a method where it asks for that, load it, and make what is missing."""
+    from a2cli.evaluation.methods.build import build_method
+
+    out = Path(config.out or "")
+
+    def tell(step: int, steps: int, row: dict[str, Any]) -> None:
+        if show:
+            show(f"{method.name}: training", step, steps)
+
+    ready = train_first(method, out, tell)
+    editor = build_method(ready, device=config.device)
+    edits.identities[method.name] = editor.identity | _get_training(method)
+    total = len(entries) * len(protocols)
+    jobs = _list_jobs(config, entries, protocols)
+    for number, done in enumerate(run_edits(editor, jobs, out / EDITS), start=1):
+        place = method.name, done.protocol, done.id
+        edits.files[place] = _to_file(done, out) if isinstance(done, EditDone) else done
+        if show:
+            show(f"{method.name}: editing", number, total)
+    del editor, jobs
+    _free()
+
+
+def _list_jobs(
+    config: EvalConfig, entries: Sequence[CaseEntry], protocols: Sequence[Protocol]
+) -> Iterator[EditJob]:
+    before = {(entry.group, entry.turn): entry.stem for entry in entries}
+    for protocol in protocols:
+        for entry in entries:
+            after = before.get((entry.group, entry.turn - 1), "") if config.data.session else ""
+            load = partial(_load_task, entry, protocol, config.seed)
+            yield EditJob(entry.id, entry.stem, protocol.name, load, after)
+
+
+def _load_task(entry: CaseEntry, protocol: Protocol, seed: int) -> Task:
+    return build_task(entry.load(), protocol, seed)
+
+
+def _to_file(done: EditDone, out: Path) -> EditFile:
+    return EditFile(done.path, str(done.path.relative_to(out)), done.seconds)
+
+
+def _find_made(
+    config: EvalConfig,
+    method: MethodConfig,
+    entries: Sequence[CaseEntry],
+    protocols: Sequence[Protocol],
+    edits: Edits,
+) -> None:
+    """The edits that an earlier run left."""
+    out = Path(config.out or "")
+    folder = out / EDITS
+    seconds = load_seconds(folder, method.name)
+    facts = {name: value for name, value in to_dict(method).items() if value is not None and name != "name"}
+    for name in ("model", "adapter", "redux"):
+        if name in facts:
+            facts[name] = get_shown_name(facts[name])
+    edits.identities[method.name] = {
+        **facts,
+        **_get_training(method),
+        "baseline": method.kind in BASELINES,
+        "found": True,
+    }
+    for protocol in protocols:
+        for entry in entries:
+            path = get_edit_path(folder, method.name, protocol.name, entry.stem)
+            place = method.name, protocol.name, entry.id
+            if path.is_file():
+                taken = seconds.get((protocol.name, entry.stem))
+                edits.files[place] = EditFile(path, str(path.relative_to(out)), taken)
+            else:
+                edits.files[place] = CaseFailure(entry.id, "find", "no edit", "not made yet (add --run)")
+
+
+def _get_training(method: MethodConfig) -> dict[str, Any]:
+    if method.train is None:
+        return {}
+    return {
+        "train": {
+            "config": Path(method.train.config).name,
+            "overrides": list(method.train.overrides),
+            "run": f"{FOLDER}/{method.name}",
+        }
+    }
+
+
+def _free() -> None:
+    """Give a model's memory back before the next one is loaded."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,49 @@
+"""What an evaluation asks of a method, and what all of them do with a case's reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from a2cli.errors import DataError
+from a2cli.evaluation.cases import Case, Task
+from a2cli.images.cutout import Cutout, cut_out
+from a2cli.images.write import build_photo
+
+
+class Method(Protocol):
+    """One row of the table.
+
+    `identity` holds JSON values: all that decides what an edit looks like besides its task, and "baseline".
+    """
+
+    name: str
+    identity: dict[str, Any]
+
+    def edit(self, task: Task) -> np.ndarray:
+        """Edit the task's source under its mask: (H, W, 3) uint8 of the source's size.
+
+        A function of the task alone. Raises `DataError` for a task it cannot take, `BackboneError` when a model yields
+        NaN.
+        """
+        ...
+
+
+def get_subject(case: Case) -> Cutout:
+    """The reference's subject, by its mask, else cut out as `a2 edit` does it.
+
+    Raises `DataError` where there is no reference, or no subject in it.
+    """
+    if case.ref_rgb is None:
+        raise DataError(f"{case.id}: no reference", hint="this method needs one; fill and telea need none")
+    return cut_out(build_photo(case.ref_rgb, name=f"{case.id}: reference"), case.ref_mask)
+
+
+def get_shown_name(source: str | None) -> str | None:
+    """A model or adapter as it goes on record: a hub id as it is, of a path the last part alone."""
+    if source is None:
+        return None
+    path = Path(source).expanduser()
+    return path.absolute().name if path.exists() else source

@@ -1,0 +1,36 @@
+"""Edits without a network, as rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from a2cli.evaluation.cases import Task
+from a2cli.evaluation.config import MethodConfig, MethodKind
+from a2cli.evaluation.methods.base import get_subject
+from a2cli.metrics import baselines
+
+Paste = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+PASTES: dict[MethodKind, Paste] = {
+    "mean": baselines.fill_mean,
+    "paste": baselines.paste_reference,
+    "registered": baselines.register_and_paste,
+    "poisson": baselines.paste_poisson,
+}
+
+
+class BaselineMethod:
+    """One of `BASELINES`; nothing outside the mask changes."""
+
+    def __init__(self, config: MethodConfig) -> None:
+        self.name, self.kind = config.name, config.kind
+        self.identity: dict[str, Any] = {"kind": config.kind, "baseline": True}
+
+    def edit(self, task: Task) -> np.ndarray:
+        """Fill the mask. Raises `DataError` where the reference is missing and needed."""
+        if self.kind == "telea":
+            return baselines.fill_telea(task.source, task.mask)
+        subject = get_subject(task.case)
+        return PASTES[self.kind](task.source, task.mask, subject.rgb, subject.mask >= 0.5)

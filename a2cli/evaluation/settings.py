@@ -1,0 +1,103 @@
+"""The settings of a run: a YAML file first, KEY=VALUE changes on top of it, then the options of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from a2cli.config.load import apply_overrides, build, load_yaml, to_dict
+from a2cli.config.suggest import get_suggestion
+from a2cli.errors import ConfigError
+from a2cli.evaluation.config import EvalConfig, JudgeKind, parse_method
+
+APIS: tuple[str, ...] = get_args(JudgeKind)
+PLAIN = ("fine", "rough", "box")
+
+
+def load_eval_config(
+    file: str | None, changes: Iterable[str] = (), options: Mapping[str, Any] | None = None
+) -> EvalConfig:
+    """The whole settings; `options` by dotted key ("data.path"), None for those that were not given.
+
+    A method may be named as on the command line; lists may be words with commas between them. `pred` on the command
+    line takes the place of the file's methods, and methods that of its `pred`. Protocols that nothing names are those
+    that `pred` has folders of, fine for one without any. Raises `ConfigError` for what does not fit.
+    """
+    mapping = apply_overrides(load_yaml(file) if file else {}, changes)
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    for one, others in (("pred", ("methods", "run")), ("methods", ("pred",))):
+        for other in others if one in given else ():
+            mapping.pop(other, None)
+    for name, value in given.items():
+        _set(mapping, name, value)
+    for name in ("metrics", "protocols", "methods"):
+        if isinstance(mapping.get(name), str):
+            mapping[name] = split_words([mapping[name]])
+    if isinstance(mapping.get("methods"), list):
+        mapping["methods"] = [
+            to_dict(parse_method(m)) if isinstance(m, str) else m for m in mapping["methods"]
+        ]
+    pred = mapping.get("pred")
+    if pred is not None and not _has(mapping, "data", "path"):
+        raise ConfigError(
+            "nothing says which records the edits are of", hint="add --data PATH, or --data synth"
+        )
+    if isinstance(pred, str) and mapping.get("protocols") is None:
+        mapping["protocols"] = _guess_protocols(Path(pred).expanduser())
+    return build(EvalConfig, mapping, where=file or "eval")
+
+
+def split_words(texts: Iterable[str]) -> list[str]:
+    """Words with commas between them, of an option that may be repeated; "shift:32,0" stays one word."""
+    words: list[str] = []
+    for text in texts:
+        for word in (part.strip() for part in text.split(",")):
+            if words and words[-1].startswith("shift:") and _is_length(word):
+                words[-1] += f",{word}"
+            elif word:
+                words.append(word)
+    return words
+
+
+def parse_judge(text: str | None) -> dict[str, str]:
+    """--judge API:MODEL as settings. Raises `ConfigError` for what is none."""
+    if text is None:
+        return {}
+    api, colon, model = text.partition(":")
+    if api not in APIS or not model:
+        hint = (
+            get_suggestion(api, APIS)
+            if colon and model
+            else f"such as {APIS[0]}:MODEL; APIs: {', '.join(APIS)}"
+        )
+        raise ConfigError(f"--judge {text!r}: no API and model", hint=hint)
+    return {"judge.api": api, "judge.model": model}
+
+
+def _is_length(word: str) -> bool:
+    return (
+        bool(word)
+        and word.removesuffix("px").removesuffix("%").strip().lstrip("+-").replace(".", "", 1).isdigit()
+    )
+
+
+def _set(mapping: dict[str, Any], name: str, value: Any) -> None:
+    *above, last = name.split(".")
+    level = mapping
+    for part in above:
+        if not isinstance(level.get(part), dict):
+            level[part] = {}
+        level = level[part]
+    level[last] = value
+
+
+def _has(mapping: Mapping[str, Any], *names: str) -> bool:
+    level: Any = mapping
+    for name in names:
+        level = level.get(name) if isinstance(level, Mapping) else None
+    return level is not None
+
+
+def _guess_protocols(folder: Path) -> Sequence[str]:
+    return [name for name in PLAIN if (folder / name).is_dir()] or ["fine"]
