@@ -48,6 +48,7 @@ def test_the_workflow_gates_a_method(
     """Its own line, with a fill that knows no reference in the place of the model."""
     monkeypatch.chdir(tmp_path)
     words = [word.replace("nano", "telea") for word in get_gate_line()[1:]]
+    words[words.index("outside_pixels=0")] = "telea/outside_pixels=0"  # asked of models alone without a name
     smaller = ["--limit", "2", "--workers", "1", "--set", "gallery=0", "--set", "data.synth.size=96", "-q"]
     assert main([*words, *smaller]) == 4
     missed = capsys.readouterr().err.splitlines()
