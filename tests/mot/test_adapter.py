@@ -343,10 +343,10 @@ def test_the_same_adapter_is_the_same_bytes_in_every_process(tmp_path: Path) -> 
         "handle = inject_mot(flux, get_blocks(flux), MotConfig(num_experts=2, rank=2))\n"
         "save_adapter(handle, sys.argv[1], backbone='n', base_id='b', base_hash='h', recipe={'steps': 1})\n"
     )
-    files = []
-    for name in "abc":
-        command = [sys.executable, "-c", code, str(tmp_path / name), str(Path(__file__).parent)]
-        subprocess.run(command, check=True, timeout=300)
-        files.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
+    places = [tmp_path / name for name in "abc"]
+    commands = [[sys.executable, "-c", code, str(place), str(Path(__file__).parent)] for place in places]
+    running = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(timeout=300) for process in running] == [0, 0, 0]
+    files = [{p.name: p.read_bytes() for p in place.iterdir()} for place in places]
     assert files[0] == files[1] == files[2]
     assert list(read_header(tmp_path / "a" / "adapter_model.safetensors")[0]) == ["a2"]

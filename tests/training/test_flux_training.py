@@ -133,6 +133,7 @@ def test_checkpointing_and_caches_change_nothing(
     assert kept == {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_bfloat16_checkpointed_and_sampled(base: Path, data: Path, tmp_path: Path) -> None:
     mapping = get_mapping(MOT, base, data, tmp_path / "run")
     mapping |= {"precision": "bf16", "gradient_checkpointing": True, "sample_every": 4}

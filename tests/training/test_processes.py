@@ -80,7 +80,14 @@ def assert_close(one: Path, two: Path) -> None:
 
 
 # Before and after the border between the stages fine and rough.
-@pytest.mark.parametrize(("after", "number"), [(3, signal.SIGKILL), (5, signal.SIGKILL), (2, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("after", "number"),
+    [
+        (3, signal.SIGKILL),
+        pytest.param(5, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(2, signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_and_resumed_equals_straight(
     straight: Path, tiny_model: Path, data: Path, tmp_path: Path, after: int, number: signal.Signals
 ) -> None:
