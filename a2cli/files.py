@@ -21,6 +21,12 @@ def show_name(name: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
+def get_source_name(source: str) -> str:
+    """A model or adapter as it goes on record: a hub id as it is, of a path the last part alone."""
+    path = Path(source).expanduser()
+    return path.absolute().name if path.exists() else source
+
+
 def write_bytes(data: bytes | Iterable[bytes], path: str | Path, *, error: type[A2Error] = DataError) -> None:
     """Write a file that is the old one or the new one at every moment, also after kill -9 or a full disk.
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from a2cli import __version__
 from a2cli.config.load import dump_yaml
 from a2cli.files import show_name
 
@@ -15,17 +12,6 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("numpy", "pillow", "opencv-python-headless", "av", "imagehash", "torch", "transformers", "pyiqa")
 MOST_ROWS = 40
-
-
-def get_versions() -> dict[str, str]:
-    """Versions of what a build may have used; what is not installed is left out."""
-    found = {"a2": __version__, "python": sys.version.split()[0]}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def get_count(count: int, noun: str) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from a2cli.building.config import GenerateConfig
-from a2cli.building.generate_client import Ask, Failure, ImageClient, get_host
+from a2cli.building.generate_client import Ask, Failure, ImageClient
 from a2cli.building.records import Item, Reject, View
 from a2cli.images.photo import Photo
+from a2cli.remote.access import get_host
 
 # Where the second picture is taken. A person for what is worn, a room for furniture: a natural place for the subject.
 SCENES: dict[str, tuple[str, ...]] = {

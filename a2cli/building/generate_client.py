@@ -14,16 +14,14 @@ from typing import Any, Literal
 import numpy as np
 
 from a2cli.building.config import GenerateConfig
-from a2cli.building.generate_access import get_host, load_key
 from a2cli.errors import DataError
 from a2cli.files import make_folder, write_bytes
 from a2cli.images.photo import Photo
 from a2cli.images.read import open_photo
 from a2cli.images.write import build_photo, encode_png
+from a2cli.remote import access
 from a2cli.remote.budget import Budget
-from a2cli.remote.calls import CallError, Place, fail, get_error, get_wait, post, try_often
-
-__all__ = ["Ask", "Failure", "ImageClient", "count_asked", "get_host", "get_wait"]
+from a2cli.remote.calls import CallError, Place, fail, get_error, post, try_often
 
 FIRST_WAIT_S = 1.0  # doubled from try to try
 MOST_WAIT_S = 60.0  # also for a server's Retry-After
@@ -146,6 +144,11 @@ class ImageClient:
             return {"json": fields}
         picture = encode_png(build_photo(ask.rgb), ask.rgb)
         return {"data": fields, "files": {"image": ("image.png", picture, "image/png")}}
+
+
+def load_key(config: GenerateConfig) -> str:
+    """The API's key, as `access.load_key` finds it."""
+    return access.load_key(config.url, config.key_variable, "generate.url")
 
 
 def count_asked(cache: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.building.advice import get_advice
-from a2cli.building.card import build_card, get_count, get_versions
+from a2cli.building.card import LIBRARIES, build_card, get_count
 from a2cli.building.config import BuildConfig
 from a2cli.building.parts import Part, PartStore
 from a2cli.building.records import Reject
@@ -18,6 +18,7 @@ from a2cli.data.provenance import parse_provenance
 from a2cli.data.shards import write_shard
 from a2cli.errors import DataError
 from a2cli.files import show_name, write_bytes
+from a2cli.versions import get_versions
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def write_data_set(
         seconds={name: round(value, 3) for name, value in seconds.items()},
         shards=tuple(shards),
         settings=settings,
-        versions=get_versions(),
+        versions=get_versions(LIBRARIES),
     )
     write_bytes(build_card(report, out.resolve().name, config.split).encode(), out / "README.md")
     write_bytes((json.dumps(asdict(report), indent=1) + "\n").encode(), out / "build.json")

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from a2cli.building.chain import Progress
 from a2cli.building.config import BuildConfig
-from a2cli.building.generate_access import load_key
-from a2cli.building.generate_client import count_asked
+from a2cli.building.generate_client import count_asked, load_key
 from a2cli.building.output import BuildReport, NoPairError, choose_pairs, write_data_set
 from a2cli.building.parts import Part, PartStore
 from a2cli.building.plan import count_plan, list_fill, read_plan, write_plan

@@ -19,7 +19,7 @@ from a2cli.errors import ConfigError, DataError
 
 _Item = TypeVar("_Item")
 _T = TypeVar("_T")
-_AHEAD = 8  # items per process that are on their way
+AHEAD = 8  # items per process that are on their way
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,13 +28,15 @@ def work_in_order(
     items: Iterable[_Item],
     workers: int = 1,
     *,
+    ahead: int = AHEAD,
     start: Literal["fork", "spawn"] = "spawn",
 ) -> Generator[tuple[_Item, _T]]:
     """Yield every item with what `work` makes of it, in the items' order; one worker is this process itself.
 
-    `work` must be picklable. "fork" starts at once, and only where no library's threads run yet: those of pyarrow do
-    not live on in a fork. What `work` raises ends the row; processes end with the row, with the generator, and when
-    this process is killed. Raises `ConfigError` for no workers, `DataError` when one of them dies.
+    `work` must be picklable; `ahead` items per process are held at once. "fork" starts at once, and only where no
+    library's threads run yet: those of pyarrow do not live on in a fork. What `work` raises ends the row; processes end
+    with the row, with the generator, and when this process is killed. Raises `ConfigError` for no workers, `DataError`
+    when one of them dies.
     """
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, not {workers}")
@@ -45,15 +47,15 @@ def work_in_order(
     cv2.setNumThreads(1)  # a forked process inherits OpenCV's pool without its threads, and waits for them
     pool = ProcessPoolExecutor(workers, mp_context=get_context(start), initializer=_settle)
     try:
-        ahead: deque[tuple[_Item, Future[_T]]] = deque()
+        begun: deque[tuple[_Item, Future[_T]]] = deque()
         for item in items:
             with _holding_signals():  # a process that starts here first learns what to do with them
-                ahead.append((item, pool.submit(work, item)))
-            if len(ahead) >= _AHEAD * workers:
-                done, future = ahead.popleft()
+                begun.append((item, pool.submit(work, item)))
+            if len(begun) >= ahead * workers:
+                done, future = begun.popleft()
                 yield done, future.result()
-        while ahead:
-            done, future = ahead.popleft()
+        while begun:
+            done, future = begun.popleft()
             yield done, future.result()
     except BrokenProcessPool as error:
         raise DataError("a worker process died", hint="out of memory? try fewer --workers") from error

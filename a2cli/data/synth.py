@@ -90,12 +90,9 @@ def synthesise(
     check_split(split)
     if category is not None and category not in CATEGORIES:
         raise ConfigError(f"there is no category {category!r}", hint=get_suggestion(category, CATEGORIES))
-    if seed < 0 or index < 0:
-        raise ConfigError(f"seed {seed}, pair {index}: neither may be negative")
-    key = [seed, _SPLITS.index(split), index]
-    rng = np.random.default_rng(key)
-    category = category or CATEGORIES[index % len(CATEGORIES)]
-    subject = sample_subject(category, split, config, rng)
+    category = category or get_category(index)
+    key = _get_key(index, seed, split)
+    subject, rng = _draw_subject(key, split, config, category)
     reference = warp_view(subject.rgba, config.size, REFERENCE_VIEW, rng)
     target = warp_view(subject.rgba, config.size, TARGET_VIEW, rng)
     scenes = [photo for photo in list_photos(config.photos, split, config.licence) if photo.scene]
@@ -128,7 +125,7 @@ def synthesise(
         subcategory = label.subcategory if label and label.subcategory else subject.label
         prompt = build_caption(subject, category, plain, ref_mask, mask, hidden)
     return Pair(
-        id=f"{split}-{seed}-{index:07d}",
+        id=get_id(index, seed=seed, split=split),
         category=category,
         subcategory=subcategory,
         prompt=prompt,
@@ -140,6 +137,36 @@ def synthesise(
         light=light,
         provenance=_get_provenance(subject, photo.rights, around, hidden).to_text(),
     )
+
+
+def get_id(index: int, *, seed: int, split: str) -> str:
+    """What pair number `index` is called."""
+    return f"{split}-{seed}-{index:07d}"
+
+
+def get_category(index: int) -> str:
+    """The category of pair number `index` where none is fixed: they take turns."""
+    return CATEGORIES[index % len(CATEGORIES)]
+
+
+def get_source(index: int, *, seed: int, split: str, config: SynthConfig) -> str:
+    """Where the subject of pair number `index` comes from, its group, without making the pair; raises as it does."""
+    check_split(split)
+    return _draw_subject(_get_key(index, seed, split), split, config, get_category(index))[0].rights.source
+
+
+def _get_key(index: int, seed: int, split: str) -> list[int]:
+    if seed < 0 or index < 0:
+        raise ConfigError(f"seed {seed}, pair {index}: neither may be negative")
+    return [seed, _SPLITS.index(split), index]
+
+
+def _draw_subject(
+    key: list[int], split: str, config: SynthConfig, category: str
+) -> tuple[Subject, np.random.Generator]:
+    """The first thing that is drawn of a pair, and what draws the rest."""
+    rng = np.random.default_rng(key)
+    return sample_subject(category, split, config, rng), rng
 
 
 def repose(pair: Pair, mask: np.ndarray, rng: np.random.Generator) -> Pair:

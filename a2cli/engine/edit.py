@@ -19,7 +19,7 @@ import numpy as np
 from a2cli import __version__
 from a2cli.config.edit import SOURCE_WAYS, EditConfig, has_piped_stdin
 from a2cli.errors import ConfigError, DataError
-from a2cli.files import make_folder, show_name, write_bytes
+from a2cli.files import get_source_name, make_folder, show_name, write_bytes
 from a2cli.images.cutout import Cutout, cut_out
 from a2cli.images.encode import encode_photo
 from a2cli.images.geometry import get_blend_weight
@@ -246,7 +246,7 @@ def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> 
     return {
         "a2": __version__,
         "backbone": config.backbone,
-        "model": "default" if config.model is None else _get_model_name(config.model),
+        "model": "default" if config.model is None else get_source_name(config.model),
         "base_hash": pipeline.backbone.base_hash[:16],
         "adapter_hash": pipeline.adapter_hash[:16],
         "seed": config.seed,
@@ -256,12 +256,6 @@ def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> 
         "feather": config.feather,
         "mask_sha256": hashlib.sha256(np.round(mask * 255).astype(np.uint8).tobytes()).hexdigest()[:16],
     }
-
-
-def _get_model_name(model: str) -> str:
-    """A hub id as it is; of a folder its name alone: where it lies is nobody's business."""
-    folder = Path(model).expanduser()
-    return folder.absolute().name if folder.exists() else model
 
 
 def _describe(

@@ -12,7 +12,7 @@ from a2cli.errors import A2Error, DataError
 from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
 from a2cli.evaluation.protocols import Protocol
 from a2cli.evaluation.results import Row
-from a2cli.evaluation.tasks import build_shot
+from a2cli.evaluation.tasks import build_shot, fit_edit
 from a2cli.images.read import open_photo
 from a2cli.metrics.shots import Shot
 
@@ -43,15 +43,13 @@ def list_candidates(
     methods: Sequence[str],
     protocols: Sequence[Protocol],
     edits: Mapping[Place, EditFile | CaseFailure],
-    *,
-    session: bool = False,
 ) -> Iterator[Candidate]:
     """Cases in order, under each protocol, by each method.
 
-    What cannot be read is a candidate with a failure. With `session` the source of a turn is the edit of the turn
-    before it. A case's pictures are shared by its candidates and gone with them.
+    What cannot be read is a candidate with a failure. The source of a turn that starts from an edit is that edit. A
+    case's pictures are shared by its candidates and gone with them. Where the edit that a turn starts from is not
+    there, nothing is known of its source.
     """
-    before = {(entry.group, entry.turn): entry.id for entry in entries} if session else {}
     for entry in entries:
         try:
             case: Case | CaseFailure = entry.load()
@@ -61,10 +59,11 @@ def list_candidates(
             mask = _get_mask(entry, case, protocol)
             for method in methods:
                 place = method, protocol.name, entry.id
-                found = edits.get(place) or CaseFailure(entry.id, "edit", "no edit", "there is none")
+                missing = CaseFailure(entry.id, "edit", "no edit", "there is none")
+                found = edits.get(place) or missing
                 last = None
-                if session and entry.turn > 1:
-                    last = edits.get((method, protocol.name, before.get((entry.group, entry.turn - 1), "")))
+                if entry.before is not None:
+                    last = edits.get((method, protocol.name, entry.before.id)) or missing
                 yield _build(entry, place, case, mask, found, last)
 
 
@@ -101,12 +100,15 @@ def _build(
         if isinstance(last, EditFile):
             case = _start_from(case, load_edit(last))
         shot = build_shot(case, mask, load_edit(found))
+        if isinstance(last, CaseFailure):
+            shot = replace(shot, source=None)
     except A2Error as error:
         return _give_up(row, _fail(entry, "edit", error))
     return Candidate(row, shot)
 
 
 def _start_from(case: Case, source: np.ndarray) -> Case:
+    source = fit_edit(case, source)
     if source.shape != case.source.shape:
         raise DataError(f"{case.id}: the edit of the turn before is of another size")
     return replace(case, source=source)

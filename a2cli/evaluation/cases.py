@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +37,9 @@ class CaseEntry:
     """A case not opened yet. `stem` is its file's name without ending, unique in its data set, as results are matched.
 
     `group` is what it shares with others that are not independent of it (session, object, video), "" for none; `turn`
-    counts within a session from 1. `aliases` are other names of its edits, as its data set's own tools write them:
-    paths without ending. `load` raises `DataError` naming record and cause.
+    counts within a session from 1, `before` is the turn from whose edit this one starts, where it does so. `aliases`
+    are other names of its edits, as its data set's own tools write them: paths without ending. `load` raises
+    `DataError` naming record and cause.
     """
 
     id: str
@@ -50,6 +51,21 @@ class CaseEntry:
     group: str = ""
     turn: int = 1
     aliases: tuple[str, ...] = ()
+    before: CaseEntry | None = None
+
+
+def add_turns_before(entries: Iterable[CaseEntry]) -> list[CaseEntry]:
+    """The entries and the turns that they start from, chosen or not: each once, after the one that it starts from."""
+    found: dict[str, CaseEntry] = {}
+    for entry in entries:
+        chain: list[CaseEntry] = []
+        turn: CaseEntry | None = entry
+        while turn is not None:
+            chain.append(turn)
+            turn = turn.before
+        for one in reversed(chain):
+            found.setdefault(one.id, one)
+    return list(found.values())
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def _build_panel(results: Results, look: Look, key: str, categories: Sequence[st
     charts = _build_slope(results, look, key) if len(results.protocols) > 1 else ""
     charts += _build_bars(results, look, key, categories)
     better = "Higher is better." if info.higher_is_better else "Lower is better."
-    words = f"{info.definition[0].upper()}{info.definition[1:]}. {better} Whiskers: 95 %."
+    words = f"{info.definition[0].upper()}{info.definition[1:]}. {better} Whiskers: 1.96 standard errors either way."
     if not full:
         words += " Bars by category are left out: the page would be too large."
     return (

@@ -11,11 +11,19 @@ from a2cli.metrics.measure import Weights
 
 SYNTH = "synth"
 Benchmark = Literal["auto", "pairs", "synth", "anyinsertion", "viton-hd", "magicbrush", "emu-edit", "gedit"]
-MethodKind = Literal["mean", "telea", "paste", "registered", "poisson", "a2", "fill", "diptych"]
+MethodKind = Literal["mean", "telea", "paste", "registered", "poisson", "target", "a2", "fill", "diptych"]
 KINDS: tuple[MethodKind, ...] = get_args(MethodKind)
-BASELINES: tuple[MethodKind, ...] = ("mean", "telea", "paste", "registered", "poisson")
+BASELINES: tuple[MethodKind, ...] = ("mean", "telea", "paste", "registered", "poisson", "target")
 JudgeKind = Literal["openai", "gemini", "local"]
 Dimension = Literal["a2", "vie"]
+
+
+@dataclass(frozen=True)
+class HeldOutConfig(SynthConfig):
+    """What the test set of synthesised pairs is made of: subjects of 256 px in their own colours."""
+
+    size: int = 256
+    recolour: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class DataConfig:
     session: bool = False
     unpaired: bool = False
     seed: int = 2026
-    synth: SynthConfig = field(default_factory=lambda: SynthConfig(size=256))
+    synth: HeldOutConfig = field(default_factory=HeldOutConfig)
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -60,7 +68,8 @@ class TrainFirst:
 @dataclass(frozen=True)
 class MethodConfig:
     """One row of the table. `a2` edits by a backbone as `a2 edit` does, `fill` by diffusers' FluxFillPipeline without
-    the reference, `diptych` by the same on a canvas with the reference on its left (InsertAnything).
+    the reference, `diptych` by the same on a canvas with the reference on its left (InsertAnything). The others need no
+    network; `target` gives the true picture, what a perfect edit would score.
 
     `adapter`: for a2 a folder, "none", or None for the shipped one; for diptych a LoRA folder or file. `train` makes
     the adapter first. `resolution` is the side of the diptych's halves and of fill's picture, None for the backbone's;

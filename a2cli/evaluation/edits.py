@@ -5,15 +5,16 @@ A rerun makes what is missing and what would come out differently now, nothing e
 
 from __future__ import annotations
 
+import copy
 import gc
 import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,12 @@ import numpy as np
 from a2cli.errors import A2Error, DataError
 from a2cli.evaluation.cases import CaseFailure, Task
 from a2cli.evaluation.methods.base import Method
-from a2cli.files import lock_folder, make_folder, show_name
+from a2cli.evaluation.recipes import encode_edit, read_recipe
+from a2cli.files import lock_folder, make_folder, show_name, write_bytes
 from a2cli.images.read import open_photo
-from a2cli.images.write import save_image
 
 LOG = "edits.jsonl"
-HEAD = 1 << 16  # bytes of a PNG in which its texts stand: before the pixels
-END = b"IEND\xaeB`\x82"
+OTHERWISE = "made otherwise"  # why an edit that is there does not count
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class EditJob:
 
 @dataclass(frozen=True)
 class EditDone:
-    """An edit that is there. `seconds` is what making it took, None where unknown; `made` tells that it is new."""
+    """An edit that is there. `seconds` is what making it took, None where unknown; `made` tells that it is new.
+
+    `identity`, of one that was found: what its method was, as its file says; empty where that says nothing.
+    """
 
     id: str
     stem: str
@@ -57,6 +60,7 @@ class EditDone:
     path: Path
     seconds: float | None
     made: bool
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 def get_edit_path(folder: Path, method: str, protocol: str, stem: str) -> Path:
@@ -72,6 +76,8 @@ def run_edits(method: Method, jobs: Iterable[EditJob], folder: Path) -> Iterator
     own = folder / method.name
     make_folder(own)
     with lock_folder(own):
+        for left in own.glob("*/.a2-*.tmp"):  # of a run that was killed as it wrote
+            left.unlink(missing_ok=True)
         seconds = load_seconds(folder, method.name)
         there: set[tuple[str, str]] = set()
         for job in jobs:
@@ -92,12 +98,52 @@ def load_seconds(folder: Path, method: str) -> dict[tuple[str, str], float]:
     return found
 
 
+def find_edits(
+    method: str, settings: Mapping[str, Any], jobs: Iterable[EditJob], folder: Path
+) -> Iterator[EditDone | CaseFailure]:
+    """The edits that an earlier run left, in order; one that says it was made otherwise is a failure.
+
+    Otherwise: of another photo, mask or seed, by other `settings` (as an identity has them) or not as the first of
+    these. A picture that says nothing of itself, put there by hand, is taken as it is.
+    """
+    seconds, known = load_seconds(folder, method), settings
+    there: set[tuple[str, str]] = set()
+    for job in jobs:
+        path = get_edit_path(folder, method, job.protocol, job.stem)
+        if not path.is_file():
+            yield CaseFailure(job.id, "find", "no edit", "not made yet (add --run)", method, job.protocol)
+            continue
+        recipe, identity = read_recipe(path), {}
+        if recipe is not None:
+            identity = recipe["identity"]
+            try:
+                why = _find_difference(recipe, known, _load_task(method, job, folder, there))
+            except A2Error as error:
+                yield CaseFailure(job.id, "load", "cannot be used", str(error), method, job.protocol)
+                continue
+            if why:
+                detail = f"{why} (add --run to make it anew)"
+                yield CaseFailure(job.id, "find", OTHERWISE, detail, method, job.protocol)
+                continue
+            known = {**identity, **settings}
+        there.add((job.protocol, job.stem))
+        taken = seconds.get((job.protocol, job.stem))
+        yield EditDone(job.id, job.stem, job.protocol, method, path, taken, made=False, identity=identity)
+
+
 def get_fingerprint(method: Method, task: Task) -> str:
     """A digest of all that decides an edit: what the method is, and every input and word of the task."""
+    words = [method.identity, digest_task(task, method.identity)]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def digest_task(task: Task, identity: Mapping[str, Any]) -> str:
+    """A digest of all that a method may see: of a target nothing, but where the method is the target itself."""
     case = task.case
-    words = [method.identity, task.protocol, task.seed, case.id, case.category, case.prompt]
-    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
-    for array in (task.source, task.mask, case.ref_rgb, case.ref_mask):
+    target = case.target if identity.get("kind") == "target" else None
+    words = [task.protocol, task.seed, case.id, case.category, case.prompt]
+    digest = hashlib.sha256(json.dumps(words).encode())
+    for array in (task.source, task.mask, case.ref_rgb, case.ref_mask, target):
         shape = None if array is None else [array.dtype.str, *array.shape]
         digest.update(f"|{shape}|".encode())
         if array is not None:
@@ -115,9 +161,9 @@ def _run_job(
     path, key = get_edit_path(folder, method.name, job.protocol, job.stem), (job.protocol, job.stem)
     stage = "load"
     try:
-        task = _load_task(method, job, folder, there)
-        fingerprint = get_fingerprint(method, task)
-        made = not _is_made(path, fingerprint)
+        task = _load_task(method.name, job, folder, there)
+        wanted = _describe(method, task)
+        made = (read_recipe(path) or {}).get("fingerprint") != wanted["fingerprint"]
         if made:
             stage = "edit"
             began = time.perf_counter()
@@ -127,7 +173,7 @@ def _run_job(
             make_folder(path.parent)
             # The time first: of an edit that is there it is then known, whenever the process dies.
             _log(folder / method.name / LOG, job, seconds[key])
-            save_image(edited, path, metadata={"a2": _describe(method, task, fingerprint)})
+            write_bytes(encode_edit(edited, wanted), path)
     except A2Error as error:
         return _get_failure(method, job, stage, _get_reason(error), str(error))
     except Exception as error:  # a model may raise anything, that of a plugin above all
@@ -137,33 +183,32 @@ def _run_job(
     return EditDone(job.id, job.stem, job.protocol, method.name, path, seconds.get(key), made)
 
 
-def _load_task(method: Method, job: EditJob, folder: Path, there: set[tuple[str, str]]) -> Task:
+def _load_task(method: str, job: EditJob, folder: Path, there: set[tuple[str, str]]) -> Task:
     task = job.load()
     if not job.after:
         return task
     if (job.protocol, job.after) not in there:
         raise DataError(f"{job.id}: the turn before, {show_name(job.after)}, has no edit to go on from")
-    before = open_photo(get_edit_path(folder, method.name, job.protocol, job.after)).rgb
+    before = open_photo(get_edit_path(folder, method, job.protocol, job.after)).rgb
     if before.shape != task.source.shape:
         raise DataError(f"{job.id}: its photo has another size than the edit of the turn before")
     return replace(task, source=before, case=replace(task.case, source=before))
 
 
-def _is_made(path: Path, fingerprint: str) -> bool:
-    """Whether a whole PNG lies there that says it was made from just this."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(HEAD)
-            file.seek(-min(len(END), len(head)), os.SEEK_END)
-            return fingerprint.encode() in head and file.read() == END
-    except OSError:
-        return False
+def _find_difference(recipe: Mapping[str, Any], known: Mapping[str, Any], task: Task) -> str:
+    """How an edit was made otherwise than asked for; "" for not at all."""
+    identity = recipe["identity"]
+    for name in (name for name in known if name in identity and identity[name] != known[name]):
+        return f"made with {name} {identity[name]}, not {known[name]}"
+    if recipe["task"] != digest_task(task, identity):
+        return "made of another photo, mask, prompt or seed"
+    return ""
 
 
 def _edit(method: Method, task: Task) -> np.ndarray:
     """One edit, checked; when memory runs out, once more with the cache emptied."""
     # A method that writes into what it is given must reach neither the record nor the next method.
-    task = replace(task, source=task.source.copy(), mask=task.mask.copy())
+    task = copy.deepcopy(task)
     try:
         edited = method.edit(task)
     except (RuntimeError, MemoryError) as error:
@@ -214,16 +259,16 @@ def _log(file: Path, job: EditJob, seconds: float) -> None:
         ) from error
 
 
-def _describe(method: Method, task: Task, fingerprint: str) -> str:
-    recipe: dict[str, Any] = {
-        "fingerprint": fingerprint,
+def _describe(method: Method, task: Task) -> dict[str, Any]:
+    return {
+        "fingerprint": get_fingerprint(method, task),
+        "task": digest_task(task, method.identity),
         "method": method.name,
         "protocol": task.protocol,
         "id": task.case.id,
         "seed": task.seed,
-        **method.identity,
+        "identity": method.identity,
     }
-    return json.dumps(recipe)
 
 
 def _get_reason(error: A2Error) -> str:

@@ -17,6 +17,7 @@ from a2cli.pages.outline import trace_mask
 SIDES = (96, 256)  # px, smallest and largest of a thumbnail's longer side
 MOST_BYTES = 1_400_000  # of all thumbnails of a gallery, about: base64 makes a third more of them
 BYTES_PER_PIXEL = 0.2  # of a detailed photograph as WebP
+MOST_WORDS = 300  # letters of a prompt
 PREFERRED = ("@mask", "@crop", "")  # a bad edit of a small region does not show over the whole picture
 
 
@@ -32,13 +33,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Views:
-    """A chosen case's pictures, (H, W, 3) uint8; `mask` (H, W) bool as the methods got it; `edits` by method."""
+    """A chosen case: pictures (H, W, 3) uint8, `source` and `mask` (H, W) bool as the methods got them.
+
+    `edits` are by method, `prompt` says what was to be done or shown.
+    """
 
     source: np.ndarray
     mask: np.ndarray
     edits: Mapping[str, np.ndarray]
     target: np.ndarray | None = None
     reference: np.ndarray | None = None
+    prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ def build_exhibit(
     small = {name: _shrink(rgb, side) for name, rgb in pictures.items() if rgb is not None}
     outline = "" if views.mask.all() else trace_mask(views.mask, small["source"].size)
     kept = {method: dict(found) for method, found in values.items()}
-    return Exhibit(choice.id, choice.category, choice.protocol, choice.why, small, outline, kept)
+    names = choice.id, choice.category, choice.protocol, choice.why
+    return Exhibit(*names, small, outline, kept, " ".join(views.prompt.split())[:MOST_WORDS])
 
 
 def get_side(pictures: int) -> int:

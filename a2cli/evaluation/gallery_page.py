@@ -23,7 +23,7 @@ GALLERY_STYLE = (
   overflow-wrap: anywhere; } .card h3 { margin: 0 0 10px; display: flex; flex-wrap: wrap; gap: 2px 12px;
   align-items: baseline; } .card h3 span { color: var(--soft); font-size: 13px; font-weight: 400; }
 .card h3 .end { padding: 1px 9px; border-radius: 9px; background: var(--tint); color: var(--fall); font-weight: 600; }
-.card h3 .end.best { color: var(--rise); }
+.card h3 .end.best { color: var(--rise); } .card h3 .asked { flex-basis: 100%; color: var(--ink); }
 .views { display: grid; grid-template-columns: repeat(var(--across), minmax(0, 1fr)); gap: 12px; }
 .views figure { margin: 0; min-width: 0; max-width: 256px; }
 .views svg { width: 100%; border-radius: 5px; background: var(--tint); outline: 1px solid var(--rule); }
@@ -108,7 +108,7 @@ def build_gallery_cards(results: Results, look: Look, keys: Sequence[str]) -> st
             f'<article class="card" {data} aria-labelledby="c{number}">{_build_head(case, number)}'
             f'<div class="views" style="--across: {_get_columns(len(case.pictures))}">{views}</div></article>\n'
         )
-    bar = build_filters(filters, what="cases", example="id, category, reason …")
+    bar = build_filters(filters, what="cases", example="id, category, prompt …")
     return (
         f'<svg class="store" aria-hidden="true"><defs>{"".join(store.images)}</defs></svg>{bar}{cards}'
         '<p id="none" hidden>No case fits. <button type="button" class="clear">Clear</button></p>'
@@ -118,9 +118,10 @@ def build_gallery_cards(results: Results, look: Look, keys: Sequence[str]) -> st
 def _build_head(case: Exhibit, number: int) -> str:
     kind = " · ".join(filter(None, [case.category, case.protocol]))
     end = case.why.partition(" ")[0]
+    asked = f'<span class="asked">{escape_text(case.prompt)}</span>' if case.prompt else ""
     return (
         f'<h3 class="words"><b id="c{number}">{escape_text(case.id)}</b><span>{escape_text(kind)}</span>'
-        f'<span class="end{" best" if end == "best" else ""}">{escape_text(case.why)}</span></h3>'
+        f'<span class="end{" best" if end == "best" else ""}">{escape_text(case.why)}</span>{asked}</h3>'
     )
 
 
@@ -129,7 +130,8 @@ def _build_views(
 ) -> str:
     figures = _choose_figures(case, keys)
     views = ""
-    for name, words in (("source", "Photo and mask"), ("reference", "Reference"), ("target", "Target")):
+    photo = "Photo and mask" if case.outline else "Photo"
+    for name, words in (("source", photo), ("reference", "Reference"), ("target", "Target")):
         if name in case.pictures:
             outline = case.outline if name == "source" else ""
             caption = f"<b>{words}</b>"

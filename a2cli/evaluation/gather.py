@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from a2cli.backbones.registry import check_backbone_name
 from a2cli.config.load import to_dict
 from a2cli.errors import ConfigError, DataError
 from a2cli.evaluation.candidates import EditFile, Place
-from a2cli.evaluation.cases import CaseEntry, CaseFailure, Task
+from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure, Task, add_turns_before
 from a2cli.evaluation.config import BASELINES, EvalConfig, MethodConfig
-from a2cli.evaluation.edits import EditDone, EditJob, get_edit_path, load_seconds, run_edits
-from a2cli.evaluation.methods.base import get_shown_name
+from a2cli.evaluation.edits import OTHERWISE, EditDone, EditJob, find_edits, run_edits
+from a2cli.evaluation.origin import strip_paths
 from a2cli.evaluation.predictions import find_predictions
 from a2cli.evaluation.protocols import Protocol
 from a2cli.evaluation.results import EDITS
 from a2cli.evaluation.tasks import build_task
 from a2cli.evaluation.training_first import FOLDER, get_overrides, load_training, train_first
-from a2cli.files import show_name
+from a2cli.files import get_source_name, show_name
 
 PRED = "pred"  # what the method of finished edits is called
 Show = Callable[[str, int, int], None]
@@ -68,6 +68,7 @@ def gather_edits(
     config: EvalConfig, entries: Sequence[CaseEntry], protocols: Sequence[Protocol], show: Show | None = None
 ) -> Edits:
     """Find or make all edits. Raises `DataError` where there is not one, and what loading a method raises."""
+    entries = add_turns_before(entries)
     if config.pred is not None:
         return _find_finished(config.pred, entries, protocols)
     edits = Edits()
@@ -78,7 +79,12 @@ def gather_edits(
             _find_made(config, method, entries, protocols, edits)
     if not config.run and not any(isinstance(found, EditFile) for found in edits.files.values()):
         folder = Path(config.out or "") / EDITS
-        raise DataError(f"{folder}: no edits of these records", hint="add --run to make them")
+        failures = [found for found in edits.files.values() if isinstance(found, CaseFailure)]
+        others = [failure for failure in failures if failure.reason == OTHERWISE]
+        why = f": {show_name(others[0].id)}: {others[0].detail}" if others else ""
+        raise DataError(
+            f"{show_name(str(folder))}: no edits of these records{why}", hint="add --run to make them"
+        )
     return edits
 
 
@@ -130,16 +136,16 @@ def _make(
 def _list_jobs(
     config: EvalConfig, entries: Sequence[CaseEntry], protocols: Sequence[Protocol]
 ) -> Iterator[EditJob]:
-    before = {(entry.group, entry.turn): entry.stem for entry in entries}
-    for protocol in protocols:
-        for entry in entries:
-            after = before.get((entry.group, entry.turn - 1), "") if config.data.session else ""
-            load = partial(_load_task, entry, protocol, config.seed)
-            yield EditJob(entry.id, entry.stem, protocol.name, load, after)
+    for entry in entries:
+        load = cache(entry.load)  # once for all protocols, and let go with them
+        for protocol in protocols:
+            after = entry.before.stem if entry.before else ""
+            task = partial(_load_task, load, protocol, config.seed)
+            yield EditJob(entry.id, entry.stem, protocol.name, task, after)
 
 
-def _load_task(entry: CaseEntry, protocol: Protocol, seed: int) -> Task:
-    return build_task(entry.load(), protocol, seed)
+def _load_task(load: Callable[[], Case], protocol: Protocol, seed: int) -> Task:
+    return build_task(load(), protocol, seed)
 
 
 def _to_file(done: EditDone, out: Path) -> EditFile:
@@ -155,27 +161,21 @@ def _find_made(
 ) -> None:
     """The edits that an earlier run left."""
     out = Path(config.out or "")
-    folder = out / EDITS
-    seconds = load_seconds(folder, method.name)
-    facts = {name: value for name, value in to_dict(method).items() if value is not None and name != "name"}
-    for name in ("model", "adapter", "redux"):
-        if name in facts:
-            facts[name] = get_shown_name(facts[name])
-    edits.identities[method.name] = {
-        **facts,
-        **_get_training(method),
-        "baseline": method.kind in BASELINES,
-        "found": True,
+    facts = {
+        name: get_source_name(value) if name in ("model", "adapter", "redux") else value
+        for name, value in to_dict(method).items()
+        if value is not None and name not in ("name", "train")
+        if name != "backbone" or method.kind not in BASELINES
     }
-    for protocol in protocols:
-        for entry in entries:
-            path = get_edit_path(folder, method.name, protocol.name, entry.stem)
-            place = method.name, protocol.name, entry.id
-            if path.is_file():
-                taken = seconds.get((protocol.name, entry.stem))
-                edits.files[place] = EditFile(path, str(path.relative_to(out)), taken)
-            else:
-                edits.files[place] = CaseFailure(entry.id, "find", "no edit", "not made yet (add --run)")
+    facts["baseline"] = method.kind in BASELINES
+    identity: Mapping[str, Any] = {}
+    jobs = _list_jobs(config, entries, protocols)
+    for done in find_edits(method.name, facts, jobs, out / EDITS):
+        place = method.name, done.protocol, done.id
+        edits.files[place] = _to_file(done, out) if isinstance(done, EditDone) else done
+        if isinstance(done, EditDone):
+            identity = identity or done.identity
+    edits.identities[method.name] = {**facts, **identity, **_get_training(method), "found": True}
 
 
 def _get_training(method: MethodConfig) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def _get_training(method: MethodConfig) -> dict[str, Any]:
     return {
         "train": {
             "config": Path(method.train.config).name,
-            "overrides": list(method.train.overrides),
+            "overrides": strip_paths(list(method.train.overrides)),
             "run": f"{FOLDER}/{method.name}",
         }
     }

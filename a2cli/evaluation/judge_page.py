@@ -9,11 +9,11 @@ from a2cli.pages.page import build_table, build_tiles
 from a2cli.pages.plots import escape_text, show_number
 
 TOLD = ("model", "api", "answered", "from_cache", "asked", "calls", "retries", "cost", "failed")
-BY_METRIC = ("coverage", "expected", "position_bias")
+TABLED = ("coverage", "expected", "position_bias", "compared")
 
 
 def build_judge(judge: Mapping[str, Any]) -> str:
-    """Tiles, coverage and the order's effect by metric, and the rest of a judge's report folded."""
+    """Tiles, coverage and the order's effect by metric, methods side by side, the rest of its report folded."""
     failed = judge.get("failed") or {}
     cost, calls = judge.get("cost"), judge.get("calls")
     answered = [judge.get(name) or 0 for name in ("answered", "from_cache")]
@@ -38,8 +38,8 @@ def build_judge(judge: Mapping[str, Any]) -> str:
         ("Without an answer", show_number(sum(failed.values()), 9), reasons or "none"),
     )
     words = "Marks are a model's own. What it did not answer is missing, not zero."
-    body = f'<p class="lead">{words}</p>{build_tiles(tiles)}{_build_metrics(judge)}'
-    rest = {name: value for name, value in judge.items() if name not in (*TOLD, *BY_METRIC)}
+    body = f'<p class="lead">{words}</p>{build_tiles(tiles)}{_build_metrics(judge)}{_build_compared(judge)}'
+    rest = {name: value for name, value in judge.items() if name not in (*TOLD, *TABLED)}
     rows = [[name, value] for name, value in flatten(rest)]
     if not rows:
         return body
@@ -86,3 +86,27 @@ def _build_metrics(judge: Mapping[str, Any]) -> str:
         return ""
     head = ["metric", "has a mark", "of edits", "edit shown last minus first", "pairs"]
     return build_table(head, rows, caption="Coverage, and what the order of the pictures changes")
+
+
+def _build_compared(judge: Mapping[str, Any]) -> str:
+    rows = []
+    for pair, by_protocol in (judge.get("compared") or {}).items():
+        for protocol, found in by_protocol.items():
+            counts = [str(found.get(name, "–")) for name in ("wins", "ties", "losses")]
+            first = found.get("first_place") or {}
+            moved, taken = found.get("inconsistent"), first.get("mean")
+            shares = ["–" if share is None else f"{100 * share:.1f} %" for share in (moved, taken)]
+            rows.append([pair, protocol, *counts, f"{found.get('judged')} of {found.get('asked')}", *shares])
+    if not rows:
+        return ""
+    head = [
+        "side by side",
+        "masks",
+        "wins",
+        "ties",
+        "losses",
+        "judged",
+        "other in other order",
+        "first preferred",
+    ]
+    return build_table(head, rows, caption="Which edit is better, asked in both orders; a win holds in both")

@@ -25,7 +25,6 @@ def compare_methods(
     protocols: Sequence[Protocol],
     edits: Mapping[Place, EditFile | CaseFailure],
     *,
-    session: bool = False,
     batch_size: int = 16,
     show: Show | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -41,7 +40,7 @@ def compare_methods(
     for method in rivals:
         name = f"{method} against {against}"
         for protocol in protocols:
-            candidates = list_candidates(entries, [method, against], [protocol], edits, session=session)
+            candidates = list_candidates(entries, [method, against], [protocol], edits)
             preferences = []
             while batch := list(islice(candidates, 2 * batch_size)):  # by turns the one's and the other's
                 pairs = [(a.shot, b.shot) for a, b in zip(batch[::2], batch[1::2], strict=True)]

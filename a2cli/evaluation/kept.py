@@ -32,7 +32,6 @@ def digest_shot(shot: Shot) -> str:
         shot.mask,
         shot.source,
         shot.target,
-        shot.region,
         shot.ref_rgb,
         shot.ref_mask,
     ):

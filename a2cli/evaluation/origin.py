@@ -1,15 +1,12 @@
-"""Where results come from: versions, the commit, and settings that name no place on the machine they were made on."""
+"""Where results come from: libraries, the commit, and settings that name no place on the machine they were made on."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from a2cli import __version__
 from a2cli.config.load import to_dict
 from a2cli.evaluation.config import EvalConfig
 
@@ -17,17 +14,6 @@ LIBRARIES = (
     *("numpy", "opencv-python-headless", "pillow", "scikit-image", "torch"),
     *("transformers", "diffusers", "safetensors"),
 )
-
-
-def get_versions() -> dict[str, str]:
-    """Versions of what an evaluation may have used; what is not installed is left out."""
-    found = {"a2": __version__, "python": sys.version.split()[0]}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def get_commit() -> str:
@@ -43,17 +29,20 @@ def get_commit() -> str:
 
 def get_settings(config: EvalConfig) -> Any:
     """The settings as plain values; of whole paths the last part stays."""
-    return _strip(to_dict(config))
+    return strip_paths(to_dict(config))
 
 
-def _strip(value: Any) -> Any:
+def strip_paths(value: Any) -> Any:
+    """Plain values in which of whole paths, also as the value of a KEY=VALUE, the last part stays."""
     if isinstance(value, dict):
-        return {name: _strip(one) for name, one in value.items()}
+        return {name: strip_paths(one) for name, one in value.items()}
     if isinstance(value, list):
-        return [_strip(one) for one in value]
-    if isinstance(value, str) and (os.path.isabs(value) or value.startswith("~")):
-        return Path(value).name
-    return value
+        return [strip_paths(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    name, equals, text = value.partition("=")  # of a KEY=VALUE
+    start, path = (f"{name}=", text.strip("\"'")) if equals else ("", value)
+    return start + Path(path).name if os.path.isabs(path) or path.startswith("~") else value
 
 
 def _ask_git(folder: Path, *words: str) -> str | None:

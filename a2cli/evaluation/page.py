@@ -21,7 +21,7 @@ MOST_ERRORS = 20  # edits without values that are named
 
 STYLE = """
 body { max-width: 1280px; } .made { color: var(--soft); margin: 6px 0 0; } .lead { margin: 0 0 16px; max-width: 80ch; }
-.wide { margin: 0 0 26px; } .facts td { text-align: left; max-width: 46em; overflow-wrap: anywhere; }
+.wide { margin: 0 0 26px; } .facts th, .facts td { text-align: left; max-width: 46em; overflow-wrap: break-word; }
 .facts th, .facts td { vertical-align: top; } .facts tbody th { color: var(--ink); } pre { max-height: 420px; }
 main > section > details { border-bottom: 1px solid var(--rule); } .facts table { width: 100%; }
 main > section > details > summary { padding: 8px 0; font-weight: 600; }
@@ -127,7 +127,9 @@ def _list_counts(counts: Mapping[str, int], most: int = 3) -> str:
 
 
 def _list_facts(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in flatten(facts) if value not in ("", "–"))
+    told = [str(facts["text"])] if "text" in facts else []
+    rest = ((name, value) for name, value in flatten(facts) if name != "text" and value not in ("", "–"))
+    return ", ".join([*told, *(f"{name} {value}" for name, value in rest)])
 
 
 def _time(rows: Sequence[Row], method: str) -> list[str]:

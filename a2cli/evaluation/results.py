@@ -69,8 +69,9 @@ class Picture:
 class Exhibit:
     """A case shown on the page: `why` such as "worst by l1@mask, nano"; `pictures` by what they show.
 
-    Keys: "source", "reference", "target" where there are any, and "edit: METHOD". `outline` is the mask as an SVG path
-    in units of the source's thumbnail. `values` by method.
+    Keys: "source" as the methods got it, "reference", "target" where there are any, and "edit: METHOD". `outline` is
+    the mask as an SVG path in units of the source's thumbnail, "" of a whole picture. `values` by method; `prompt` says
+    what was to be done or shown.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Exhibit:
     pictures: dict[str, Picture]
     outline: str
     values: dict[str, dict[str, float]]
+    prompt: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from a2cli.evaluation.gate import (
 from a2cli.evaluation.gather import Edits, check_methods, gather_edits, list_methods
 from a2cli.evaluation.judged import compare_methods
 from a2cli.evaluation.kept import KeptFeatures, KeptValues
-from a2cli.evaluation.origin import get_commit, get_settings, get_versions
+from a2cli.evaluation.origin import LIBRARIES, get_commit, get_settings
 from a2cli.evaluation.protocols import Protocol, parse_protocols
 from a2cli.evaluation.results import Results, Row
 from a2cli.evaluation.score import Instruments, Scored, compare_sets, list_keys, score_edits
@@ -47,6 +47,7 @@ from a2cli.metrics.measure import Measure, SetMeasure
 from a2cli.metrics.opening import check_weights, open_measures
 from a2cli.metrics.table import MetricInfo, choose_metrics
 from a2cli.pages.page import check_page
+from a2cli.versions import get_versions
 
 if TYPE_CHECKING:
     from a2cli.evaluation.judge.opening import Judge
@@ -168,11 +169,11 @@ def _measure(
 ) -> Outcome:
     opened = open_measures(plan.infos, config.weights, config.device)
     instruments = Instruments(opened.measures, opened.set_measures, judge)
-    methods, session = list(list_methods(config)), config.data.session
+    methods = list(list_methods(config))
     features = KeptFeatures(work)
     with KeptValues(work) as values:
         scored = score_edits(
-            list_candidates(plan.entries, methods, plan.protocols, edits.files, session=session),
+            list_candidates(plan.entries, methods, plan.protocols, edits.files),
             instruments,
             values,
             features,
@@ -192,7 +193,6 @@ def _measure(
                 plan.entries,
                 plan.protocols,
                 edits.files,
-                session=session,
                 batch_size=config.batch_size,
                 show=show,
             )
@@ -247,7 +247,7 @@ def _build_results(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         a2=__version__,
         git=get_commit(),
-        versions=get_versions(),
+        versions=get_versions(LIBRARIES),
         config=get_settings(config),
         data=describe_data(config.data, plan.entries),
         n=len(plan.entries),
@@ -279,7 +279,8 @@ def _list_unjudged(infos: Sequence[MetricInfo], judge: Measure | None) -> dict[s
 def _explain(info: MetricInfo, failures: Sequence[CaseFailure]) -> str:
     """Why a metric that could be opened has no value at all."""
     for failure in failures:
-        if failure.stage == "measure" and info.name in failure.reason.split(", "):
+        names = {name.partition("@")[0] for name in failure.reason.split(", ")}
+        if failure.stage == "measure" and info.name in names:
             return f"failed on every edit: {failure.detail}"
     if info.family == "judge":
         return "the judge gave no mark (see judge)"

@@ -23,6 +23,7 @@ from a2cli.metrics.measure import Measure, SetMeasure, Values
 from a2cli.metrics.shots import Shot
 
 Show = Callable[[str, int, int], None]
+AHEAD = 2  # edits per process that are on their way: each is a handful of pictures
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def score_edits(
     scored = Scored()
     own = instruments.by_processor
     jobs = (_open(candidate, own, values) for candidate in candidates)
-    measured = work_in_order(partial(_measure_by_processor, own), jobs, workers)
+    measured = work_in_order(partial(_measure_by_processor, own), jobs, workers, ahead=AHEAD)
     try:
         while batch := list(islice(measured, batch_size)):
             done = [_take(job, found, own, values) for job, found in batch]

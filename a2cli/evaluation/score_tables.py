@@ -34,6 +34,9 @@ TABLE_STYLE = """
 .scores .none { color: var(--soft); font-style: italic; } .scores .worse { color: var(--fall); font-weight: 600; }
 .scores .better { color: var(--rise); font-weight: 600; }
 :root { --rise: #00693f; --fall: #a8261c; }
+@media print { .wide { overflow: visible; } .scores, .scores th { font-size: 8px; }
+  .scores th, .scores td { padding: 2px 3px; } .scores thead small, .scores td small { font-size: 6.5px; }
+  .scores .under th { padding-top: 8px; font-size: 10px; } .scores .best::before { font-size: 5px; } }
 @media screen and (prefers-color-scheme: dark) { :root { --rise: #5fd6a0; --fall: #ff9a8d; } }
 """
 GROUPS = (
@@ -108,7 +111,12 @@ def _build_table(results: Results, look: Look, pieces: Sequence[tuple[str, list[
                 _build_cell(part.scores.get(key) if part else None, places[key], best[key]) for key in keys
             )
             body += f"<tr>{_name_method(method, look)}{cells}</tr>"
-    return _wrap("Means and standard errors, the best of each column marked", pieces, body)
+    return _wrap(
+        "Means and standard errors"
+        + (", the best of each column marked" if len(results.methods) > 1 else ""),
+        pieces,
+        body,
+    )
 
 
 def _wrap(caption: str, pieces: Sequence[tuple[str, Sequence[str]]], body: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +15,7 @@ from a2cli.evaluation.config import EvalConfig, JudgeKind, parse_method
 
 APIS: tuple[str, ...] = get_args(JudgeKind)
 PLAIN = ("fine", "rough", "box")
+ADAPTER_FILES = ("adapter_config.json", "a2_origin.json")  # of experts, and of a plain low-rank adapter
 
 
 def load_eval_config(
@@ -35,9 +38,7 @@ def load_eval_config(
         if isinstance(mapping.get(name), str):
             mapping[name] = split_words([mapping[name]])
     if isinstance(mapping.get("methods"), list):
-        mapping["methods"] = [
-            to_dict(parse_method(m)) if isinstance(m, str) else m for m in mapping["methods"]
-        ]
+        mapping["methods"] = [_build_method(m) if isinstance(m, str) else m for m in mapping["methods"]]
     pred = mapping.get("pred")
     if pred is not None and not _has(mapping, "data", "path"):
         raise ConfigError(
@@ -73,6 +74,26 @@ def parse_judge(text: str | None) -> dict[str, str]:
         )
         raise ConfigError(f"--judge {text!r}: no API and model", hint=hint)
     return {"judge.api": api, "judge.model": model}
+
+
+def _build_method(text: str) -> Any:
+    """A method of a command line; of NAME=ADAPTER the backbone is the one that the adapter says it was made for."""
+    method = parse_method(text)
+    if method.kind == "a2" and method.adapter is not None:
+        method = replace(method, backbone=_read_backbone(Path(method.adapter)) or method.backbone)
+    return to_dict(method)
+
+
+def _read_backbone(adapter: Path) -> str:
+    """What an adapter's folder says, "" for nothing; whether it can be loaded is told when it is."""
+    for name in ADAPTER_FILES:
+        try:
+            told = json.loads((adapter.expanduser() / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(told, dict) and isinstance(told.get("backbone"), str):
+            return str(told["backbone"])
+    return ""
 
 
 def _is_length(word: str) -> bool:

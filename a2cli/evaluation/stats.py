@@ -1,7 +1,12 @@
-"""Means and how sure they are: a bootstrap over items, or over groups of items that do not stand alone."""
+"""Means and how sure they are: a bootstrap over items, or over groups of items that do not stand alone.
+
+A bootstrap's error is too small by sqrt((m - 1) / m) for m independent items; that is put right. Intervals are
+Student's with m - 1 degrees of freedom on that error: the bootstrap's own quantiles cover 50 %, not 95, at m = 2.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +15,8 @@ import numpy as np
 from a2cli.evaluation.results import Part, Row, Score
 
 CHUNK = 1 << 22  # draws at a time
-LEVEL = 0.95  # of the confidence intervals
+QUANTILES = (12.7062, 4.3027, 3.1824, 2.7764)  # of Student's t at 97.5 %, from one degree of freedom on
+Z = 1.959963984540054  # of a normal distribution there
 
 
 @dataclass(frozen=True)
@@ -125,9 +131,21 @@ def get_difference(
     se = _get_errors(values - middle, names, resamples, seed)[0]
     if se is None:
         return Difference(middle, None, None, None, len(shared))
-    means = middle + resample_means(values - middle, names, resamples=resamples, seed=seed)[:, 0]
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Difference(middle, se, float(low), float(high), len(shared))
+    reach = get_quantile(_count_apart(names) - 1) * se
+    return Difference(middle, se, middle - reach, middle + reach, len(shared))
+
+
+def get_quantile(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, right to 0.1 %; `freedom` 1 or more.
+
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 1964, 26.7.5.
+    """
+    if freedom <= len(QUANTILES):
+        return QUANTILES[freedom - 1]
+    first = (Z**3 + Z) / (4 * freedom)
+    second = (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
+    third = (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / (384 * freedom**3)
+    return Z + first + second + third
 
 
 def _get_matrix(rows: Sequence[Row], keys: Sequence[str]) -> np.ndarray:
@@ -137,10 +155,21 @@ def _get_matrix(rows: Sequence[Row], keys: Sequence[str]) -> np.ndarray:
 
 
 def _get_errors(centred: np.ndarray, groups: Sequence[str], resamples: int, seed: int) -> list[float | None]:
-    """Standard deviation of the resampled means of each column."""
-    known = ~np.isnan(centred)
-    apart = [len({g or place for place, g in enumerate(groups) if column[place]}) for column in known.T]
+    """Standard deviation of the resampled means of each column, for the items that are known there."""
     if resamples < 2 or not len(centred):
         return [None] * centred.shape[1]
     means = resample_means(centred, groups, resamples=resamples, seed=seed)
-    return [float(np.nanstd(means[:, i], ddof=1)) if apart[i] > 1 else None for i in range(centred.shape[1])]
+    errors: list[float | None] = []
+    for column, drawn in zip(~np.isnan(centred).T, means.T, strict=True):
+        apart = _count_apart([group for group, there in zip(groups, column, strict=True) if there])
+        drawn = drawn[~np.isnan(drawn)]
+        if apart > 1 and len(drawn) > 1:
+            errors.append(float(drawn.std(ddof=1)) * math.sqrt(apart / (apart - 1)))
+        else:
+            errors.append(None)
+    return errors
+
+
+def _count_apart(groups: Sequence[str]) -> int:
+    """How many items and groups stand alone."""
+    return len({group for group in groups if group}) + sum(not group for group in groups)

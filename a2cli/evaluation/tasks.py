@@ -39,22 +39,25 @@ def build_task(case: Case, protocol: Protocol, seed: int) -> Task:
 def build_shot(case: Case, mask: np.ndarray, edited: np.ndarray) -> Shot:
     """What is measured: an edit (H, W, 3) uint8 of a case, made under `mask`.
 
-    An edit of another size than its photo is resized (bicubic, Pillow's) where the case says so, else refused. Raises
-    `DataError` naming the case.
+    An edit of another size than its photo is refused where `fit_edit` leaves it so. Raises `DataError` naming the case.
     """
-    height, width = case.source.shape[:2]
-    if case.resize_edits and edited.shape[:2] != (height, width):
-        edited = np.asarray(Image.fromarray(edited).resize((width, height), Image.Resampling.BICUBIC))
     return Shot(
         id=case.id,
-        edited=edited,
+        edited=fit_edit(case, edited),
         mask=mask,
         source=case.source,
         hole=case.hole,
         target=case.target,
-        region=case.mask,
         ref_rgb=case.ref_rgb,
         ref_mask=case.ref_mask,
         prompt=case.prompt,
         instruction=case.instruction,
     )
+
+
+def fit_edit(case: Case, edited: np.ndarray) -> np.ndarray:
+    """An edit (H, W, 3) uint8, brought to its photo's size (bicubic, Pillow's) where the case says so."""
+    height, width = case.source.shape[:2]
+    if not case.resize_edits or edited.shape[:2] == (height, width):
+        return edited
+    return np.asarray(Image.fromarray(edited).resize((width, height), Image.Resampling.BICUBIC))

@@ -33,6 +33,8 @@ def add_gallery(
         return results
     methods = {name: bool(facts.get("baseline")) for name, facts in results.methods.items()}
     choices = choose_exhibits(rows, methods, list(results.metrics), config.gallery)
+    # Of a session each method has sources of its own: shown is that of the one the exhibits are ranked by.
+    ranked = next((name for name, baseline in methods.items() if not baseline), "")
     by_id = {entry.id: entry for entry in entries}
     by_name = {protocol.name: protocol for protocol in protocols}
 
@@ -46,10 +48,11 @@ def add_gallery(
         }
         if not shots:
             raise DataError(f"{choice.id}: its edits are gone")
-        first = next(iter(shots.values()))
-        assert first.source is not None
+        first = shots.get(ranked) or next(iter(shots.values()))
+        if first.given is None:
+            raise DataError(f"{choice.id}: the photo before the edit is not known")
         pictures = {method: shot.edited for method, shot in shots.items()}
-        return Views(first.source, first.mask, pictures, first.target, first.ref_rgb)
+        return Views(first.given, first.mask, pictures, first.target, first.ref_rgb, first.request)
 
     return replace(results, gallery=build_gallery(choices, rows, load))
 

@@ -9,6 +9,9 @@ from a2cli.images.align import paste_scaled, place_reference
 from a2cli.masks.morph import require_bounding_box
 
 TELEA_RADIUS = 3  # pixels
+TELEA_REACH = (
+    2 * TELEA_RADIUS + 2
+)  # pixels around the mask's box that can weigh on what is filled, and to spare
 CLONE_REACH = 3  # pixels by which seamlessClone shrinks the region it is given
 
 
@@ -30,9 +33,18 @@ def fill_telea(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     if mask.all():
         return np.full_like(rgb, 127)
+    if not mask.any():
+        return rgb.copy()
+    x0, y0, x1, y1 = require_bounding_box(mask)
+    near = (
+        slice(max(y0 - TELEA_REACH, 0), y1 + TELEA_REACH),
+        slice(max(x0 - TELEA_REACH, 0), x1 + TELEA_REACH),
+    )
     # At the upper and left edge OpenCV reads pixels that it has not filled yet: they must not hold what was there.
-    rgb = fill_nearest(rgb, mask)
-    return cv2.inpaint(rgb, mask.astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
+    around = fill_nearest(rgb[near], mask[near])
+    filled = rgb.copy()
+    filled[near] = cv2.inpaint(around, mask[near].astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
+    return filled
 
 
 def fill_nearest(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:

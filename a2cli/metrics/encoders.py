@@ -144,12 +144,16 @@ def build_dino_processor(model: Any) -> Any:
 
 
 def describe_processor(processor: Any) -> str:
-    """How a processor resizes: "shorter edge 256 bicubic, middle 224 x 224"."""
+    """What a processor does: "shorter edge 256 bicubic, middle 224 x 224, mean 0.485 ..., deviation 0.229 ..."."""
     size, way = processor.size, Image.Resampling(processor.resample).name.lower()
     edge = f"shorter edge {size.shortest_edge}" if size.shortest_edge else f"{size.width} x {size.height}"
-    if not getattr(processor, "do_center_crop", False):
-        return f"{edge} {way}"
-    return f"{edge} {way}, middle {processor.crop_size.width} x {processor.crop_size.height}"
+    steps = [f"{edge} {way}"]
+    if getattr(processor, "do_center_crop", False):
+        steps.append(f"middle {processor.crop_size.width} x {processor.crop_size.height}")
+    if processor.do_normalize:
+        for word, values in (("mean", processor.image_mean), ("deviation", processor.image_std)):
+            steps.append(f"{word} {' '.join(f'{value:.4g}' for value in values)}")
+    return ", ".join(steps)
 
 
 def _check_kind(source: str, wanted: str) -> None:

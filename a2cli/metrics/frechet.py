@@ -1,5 +1,8 @@
 """FID and KID: how far the edits, as a set, are from their targets in the features of Inception v3.
 
+Where a photo is given another subject than it had (unpaired try-on), there is no target, and the photos themselves are
+what real pictures look like.
+
 Both compare distributions, so one number stands for all edits. FID of few samples is biased upwards, the more so the
 fewer: with n below some thousands it ranks methods only at equal n, and its size says little. KID has no such bias,
 but scatters, and can fall a little below 0.
@@ -114,7 +117,7 @@ def _check_samples(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
 
 @dataclass
 class FrechetMeasure:
-    """FID and KID of edits to their targets; see `SetMeasure`. Pictures run through the network one by one, so that
+    """FID and KID of edits to real pictures; see `SetMeasure`. Pictures run through the network one by one, so that
     features never depend on company; each (picture, region, resizing) once, as long as it is remembered.
     """
 
@@ -125,7 +128,7 @@ class FrechetMeasure:
     _memory: FeatureMemory = field(default_factory=lambda: FeatureMemory(KEPT), repr=False)
 
     def embed(self, shots: Sequence[Shot]) -> list[Mapping[str, np.ndarray]]:
-        """Features (2, 2048) float32 of each shot's edit and target, by key; nothing for a shot without a target."""
+        """Features (2, 2048) float32 of each shot's edit and real picture, by key; nothing for a shot without one."""
         return [self._embed_shot(shot) for shot in shots]
 
     def compare(self, features: Mapping[str, np.ndarray]) -> Values:
@@ -143,7 +146,8 @@ class FrechetMeasure:
         return values
 
     def _embed_shot(self, shot: Shot) -> Mapping[str, np.ndarray]:
-        if shot.target is None:
+        real = get_real(shot)
+        if real is None:
             return {}
         pairs: dict[tuple[str, str], np.ndarray] = {}
         features = {}
@@ -151,9 +155,7 @@ class FrechetMeasure:
             way = get_resize(info)
             for region in info.regions:
                 if (region, way) not in pairs:
-                    views = (
-                        get_view(rgb, shot.mask, cast(Region, region)) for rgb in (shot.edited, shot.target)
-                    )
+                    views = (get_view(rgb, shot.mask, cast(Region, region)) for rgb in (shot.edited, real))
                     pairs[region, way] = np.stack([self._embed_view(view, way) for view in views])
                 if np.isfinite(pairs[region, way]).all():
                     features[get_key(info.name, region)] = pairs[region, way]
@@ -173,6 +175,11 @@ class FrechetMeasure:
             feature = found[0].cpu().numpy()
             self._memory.keep(key, feature)
         return feature
+
+
+def get_real(shot: Shot) -> np.ndarray | None:
+    """The target, or the whole photo that a hole was cut into where no target is known; None for other shots."""
+    return shot.source if shot.target is None and shot.hole else shot.target
 
 
 def get_resize(info: MetricInfo) -> str:

@@ -19,7 +19,6 @@ NAMES = {
     "target": "the target",
     "ref_rgb": "the reference",
     "mask": "the mask",
-    "region": "the exact mask",
     "ref_mask": "the reference's mask",
 }
 
@@ -30,9 +29,9 @@ class Shot:
 
     `mask` is the mask the method was given, not empty; `source` the photo before the edit, None where only the result
     is known. With `hole` the source's pixels under the mask were taken out before the method saw it, so that all of
-    them count as changed. `target` is what a perfect edit would be, `region` the exact mask of the object there. The
-    reference has a size of its own. `instruction` is what was to be done, where that is not worded as the `prompt`.
-    Raises `DataError` where sizes differ, a mask is empty or an array is of another kind.
+    them count as changed. `target` is what a perfect edit would be. The reference has a size of its own. `instruction`
+    is what was to be done, where that is not worded as the `prompt`. Raises `DataError` where sizes differ, a mask is
+    empty or an array is of another kind.
     """
 
     id: str
@@ -41,7 +40,6 @@ class Shot:
     source: np.ndarray | None = None
     hole: bool = False
     target: np.ndarray | None = None
-    region: np.ndarray | None = None
     ref_rgb: np.ndarray | None = None
     ref_mask: np.ndarray | None = None
     prompt: str = ""
@@ -50,8 +48,20 @@ class Shot:
     def __post_init__(self) -> None:
         for name in ("edited", "source", "target", "ref_rgb"):
             self._check_picture(name)
-        for name, picture in (("mask", self.edited), ("region", self.edited), ("ref_mask", self.ref_rgb)):
+        for name, picture in (("mask", self.edited), ("ref_mask", self.ref_rgb)):
             self._check_mask(name, picture)
+
+    @property
+    def given(self) -> np.ndarray | None:
+        """The photo as a method got it, GREY under the mask where that was taken out; None where it is not known."""
+        if self.source is None or not self.hole:
+            return self.source
+        return np.where(self.mask[..., None], np.uint8(GREY), self.source)
+
+    @property
+    def request(self) -> str:
+        """What was to be done, in words: the instruction, else the prompt."""
+        return self.instruction.strip() or self.prompt.strip()
 
     def _check_picture(self, name: str) -> None:
         picture = getattr(self, name)

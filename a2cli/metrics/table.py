@@ -76,6 +76,7 @@ _CLIP = "CLIP's projected image feature"
 _DINO2 = "DINOv2's class token after the last norm"
 _DINO1 = "class token of DINO's ViT-S/16 after the last norm; the middle 224 of 256 px"
 _CLEAN = "Inception features of pictures resized as clean-fid does (antialiased bicubic, unrounded)"
+_ELSE = ", or the photos where another reference leaves no target"
 _LEGACY = "Inception features of pictures resized as pytorch-fid does (bilinear, not antialiased)"
 
 _pixel = partial(_family, "pixel")
@@ -117,10 +118,14 @@ METRICS: dict[str, MetricInfo] = {
         _similarity(_CARON, weights=("dino",), needs=("reference",))(
             dino1_i_ref=f"{_COSINE} reference: {_DINO1}"
         ),
-        _frechet("0 and up", f"{_HEUSEL}; Parmar et al., 2022")(fid=f"Frechet distance of {_CLEAN}"),
-        _frechet("about 0 and up", _BINKOWSKI)(kid=f"squared MMD of {_CLEAN}"),
-        _frechet("0 and up", _HEUSEL)(fid_legacy=f"Frechet distance of {_LEGACY}"),
-        _frechet("about 0 and up", _BINKOWSKI)(kid_legacy=f"squared MMD of {_LEGACY}"),
+        _frechet("0 and up", f"{_HEUSEL}; Parmar et al., 2022")(
+            fid=f"Frechet distance to the targets{_ELSE}: {_CLEAN}"
+        ),
+        _frechet("about 0 and up", _BINKOWSKI)(
+            kid=f"squared MMD to the targets{_ELSE}, not times 1000: {_CLEAN}"
+        ),
+        _frechet("0 and up", _HEUSEL)(fid_legacy=f"as fid: {_LEGACY}"),
+        _frechet("about 0 and up", _BINKOWSKI)(kid_legacy=f"as kid: {_LEGACY}"),
         _family(
             "color",
             "higher",
@@ -144,13 +149,13 @@ METRICS: dict[str, MetricInfo] = {
             seam="gradient across the mask's border beyond that beside it"
         ),
         _family("adherence", "higher", "0 to 1", "a2", needs=("source",), regions=())(
-            adherence="intersection over union of what changed and the mask"
+            adherence="intersection over union of what changed and the mask; what was a hole counts as changed"
         ),
         _judge("1 to 100", "A2-Edit, appendix D", needs=("source", "reference"))(
             vlm="mean of the three below, each asked of a vision-language model",
-            vlm_boundary="quality of the border",
-            vlm_realism="visual realism",
-            vlm_consistency="consistency with the reference",
+            vlm_boundary="how the subject meets its surroundings: no artifacts, hard edges or seams near the region",
+            vlm_realism="whether the whole picture passes for a photograph: texture, light, coherence",
+            vlm_consistency="whether the subject is sound and belongs there: whole, of fitting pose and scale",
         ),
         _judge("0 to 10", "Ku et al., VIEScore, 2024", needs=("source", "prompt"))(
             vie_sc="semantic consistency: least of instruction followed, rest kept",
@@ -162,7 +167,8 @@ METRICS: dict[str, MetricInfo] = {
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "default": ("l1", "l2", "psnr", "ssim", "histogram", "patches", "preservation", "seam", "adherence"),
-    "paper": ("dino_i", "clip_i", "lpips_alex", "fid"),  # the columns of A2-Edit's tables 1 and 2
+    # The columns of A2-Edit's tables 1 and 2; they do not say whether similarity is to the target or the reference.
+    "paper": ("dino_i", "dino_i_ref", "clip_i", "clip_i_ref", "lpips_alex", "fid"),
     "magicbrush": ("l1", "l2", "clip_i", "dino1_i", "clip_t"),
     "lpips": ("lpips_alex",),
     "preservation": ("outside_pixels", "outside_changed", "outside_mean", "outside_max"),

@@ -1,7 +1,7 @@
 """Means and their standard errors as inline SVG: bars by group, lines from one setting to the next.
 
-Whiskers span 95 % either way. Series are told apart by colour, mark and order, baselines by greys; every figure is
-there as text, under the pointer and in `<desc>`.
+Whiskers span 1.96 standard errors either way. Series are told apart by colour, mark and order, baselines by greys;
+every figure is there as text, under the pointer and in `<desc>`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from a2cli.pages.plots import draw_label, escape_text, get_ticks, show_number, wrap_chart
 
-SPAN = 1.96  # standard errors to either side: 95 % of a normal distribution
+SPAN = 1.96  # standard errors to either side: 95 % where many items stand behind them
 STRONG, FAINT = 8, 5  # colours of series and of muted ones, then they come again
 MARKS = (
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0",

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from a2cli.files import show_name
@@ -51,7 +51,7 @@ class Place:
     """
 
     url: str
-    key: str
+    key: str = field(repr=False)
     timeout_s: float
     most_bytes: int
     header: str = "Authorization"
@@ -115,7 +115,16 @@ def _post(place: Place, path: str, body: Mapping[str, Any]) -> Reply:
             late = isinstance(error, requests.ReadTimeout)
             cause = "no answer in time" if late else "the connection fails"
             detail = f"{place.host}: {cause} ({type(error).__name__})"
-            raise CallError(Fault("silent", detail, paid=late or answered), again=True) from error
+            paid = late or answered or _was_sent(error)
+            raise CallError(Fault("silent", detail, paid=paid), again=True) from error
+
+
+def _was_sent(error: Exception) -> bool:
+    """Whether a connection that failed had been made: what was asked may then have arrived."""
+    from requests import ConnectionError
+    from requests.adapters import MaxRetryError
+
+    return isinstance(error, ConnectionError) and not isinstance(error.args[0], MaxRetryError)
 
 
 def _read(response: Any, place: Place) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import yaml
 
-from a2cli.building.card import MOST_ROWS, build_card, get_versions
+from a2cli.building.card import LIBRARIES, MOST_ROWS, build_card
 from a2cli.building.config import BuildConfig, InputConfig
 from a2cli.building.output import BuildReport
 from a2cli.config.load import to_dict
+from a2cli.versions import get_versions
 
 
 def make_report(**changes: object) -> BuildReport:
@@ -24,7 +25,7 @@ def make_report(**changes: object) -> BuildReport:
         "seconds": {},
         "shards": ("train-00000.parquet",),
         "settings": to_dict(BuildConfig((InputConfig("videos"),), allow_licence=("CC0-1.0",))),
-        "versions": get_versions(),
+        "versions": get_versions(LIBRARIES),
     }
     return BuildReport(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -42,7 +43,7 @@ def test_it_says_what_there_is() -> None:
         "| permit: no licence stated | 4 |",
         "| blurred | 9 |",
         "| detect | embedded |",
-        "| numpy | " + get_versions()["numpy"] + " |",
+        "| numpy | " + get_versions(LIBRARIES)["numpy"] + " |",
     ):
         assert row in body, row
     assert "Allowed: CC0-1.0." in body and "was not checked" not in body

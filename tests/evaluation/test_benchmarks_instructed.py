@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from a2cli.errors import ConfigError, DataError
 from a2cli.evaluation.benchmarks.detect import detect_benchmark
 from a2cli.evaluation.benchmarks.listing import describe_data, list_cases
 from a2cli.evaluation.benchmarks.tables import list_tables
-from a2cli.evaluation.cases import CaseEntry, CaseFailure
-from a2cli.evaluation.config import DataConfig
+from a2cli.evaluation.cases import CaseEntry, CaseFailure, add_turns_before
+from a2cli.evaluation.config import DataConfig, EvalConfig, MethodConfig
 from a2cli.evaluation.protocols import parse_protocol
+from a2cli.evaluation.run import run_eval
+from a2cli.images.read import open_photo
 
 
 def get_cases(path: Path, **settings: Any) -> dict[str, CaseEntry]:
@@ -72,6 +75,43 @@ def test_the_last_turns_are_those_of_each_session(tmp_path: Path) -> None:
     assert np.array_equal(last["139306-2"].load().mask, make_mask(139308))
     assert list(get_cases(folder, turns="final", limit=1)) == ["139306-2"]
     assert describe_data(DataConfig(str(folder), turns="final"))["turns"] == "the last of each session"
+
+
+def test_a_session_edits_the_turns_before_the_measured_one(tmp_path: Path) -> None:
+    folder, out = write_magic_brush(tmp_path / "mb"), tmp_path / "out"
+    data = DataConfig(str(folder), turns="final", session=True)
+    last = get_cases(folder, turns="final", session=True)
+    assert list(last) == ["139306-2", "242679-1"]
+    assert [turn.id for turn in add_turns_before([*last.values(), *last.values()])] == ["139306-1", *last]
+    telea = MethodConfig("telea", kind="telea")
+    config = EvalConfig(
+        data, methods=(telea,), protocols=("fine",), metrics=("l1", "preservation"), out=str(out), run=True
+    )
+    outcome = run_eval(replace(config, bootstrap=0, gallery=0))
+    assert [row.id for row in outcome.rows] == list(last) and not outcome.failures
+    assert [row.values["outside_pixels"] for row in outcome.rows] == [0, 0]
+    first, second = (
+        open_photo(out / "edits" / "telea" / "fine" / f"139306-{turn}.png").rgb for turn in (1, 2)
+    )
+    assert np.array_equal(first[~make_mask(139307)], make_rgb(139306)[~make_mask(139307)])
+    assert np.array_equal(second[~make_mask(139308)], first[~make_mask(139308)])  # not the true first turn
+
+
+def test_a_turn_that_cannot_be_listed_ends_its_session(tmp_path: Path) -> None:
+    folder = write_magic_brush(tmp_path / "mb")
+    sessions = folder / "test" / "edit_sessions.json"
+    listed = json.loads(sessions.read_text())
+    for place, kept in ((0, ["242679-1"]), (1, ["139306-1", "242679-1"])):
+        damaged = [{} if number == place else turn for number, turn in enumerate(listed["139306"])]
+        sessions.write_text(json.dumps(listed | {"139306": damaged}))
+        items = list(list_cases(DataConfig(str(folder), session=True)))
+        assert [item.id for item in items if isinstance(item, CaseEntry)] == kept
+        failures = {item.id: item.reason for item in items if isinstance(item, CaseFailure)}
+        assert failures.keys() == {"139306-1", "139306-2"} - set(kept)
+        assert place or failures["139306-2"] == "no turn before"
+        final = list_cases(DataConfig(str(folder), turns="final"))  # the first is not the last
+        ids = [item.id for item in final if isinstance(item, CaseEntry)]
+        assert ids == (["242679-1"] if place else ["139306-2", "242679-1"])
 
 
 def test_the_prompt_is_what_the_edit_shows_where_that_is_described(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from published import (
     write_viton_hd,
 )
 
+from a2cli.config.load import build
 from a2cli.curation.convert import ConvertConfig, convert
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import Pair
@@ -30,7 +32,7 @@ from a2cli.errors import A2Error, ConfigError, DataError
 from a2cli.evaluation.benchmarks.detect import detect_benchmark
 from a2cli.evaluation.benchmarks.listing import describe_data, list_cases
 from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
-from a2cli.evaluation.config import DataConfig
+from a2cli.evaluation.config import DataConfig, HeldOutConfig
 
 
 def get_cases(path: Path | str, **settings: Any) -> dict[str, CaseEntry]:
@@ -157,9 +159,15 @@ def test_viton_hd_paired_and_unpaired(tmp_path: Path) -> None:
     assert len(get_cases(folder, split="train")) == 2
 
 
+def test_synth_alone_is_the_held_out_set_whatever_else_is_set_of_it() -> None:
+    photos = build(DataConfig, {"synth": {"photos": "mine"}}).synth
+    assert photos == replace(DataConfig().synth, photos="mine")
+    assert (photos.size, photos.recolour, photos.glyphs) == (256, 0.0, SynthConfig().glyphs)
+
+
 @needs_font
 def test_synthesised_pairs_are_those_that_were_held_out() -> None:
-    config = SynthConfig(size=48, recolour=0.0)
+    config = HeldOutConfig(size=48)
     cases = get_cases("synth", per_category=1, synth=config, seed=7)
     pairs = get_heldout_pairs(1, size=48, seed=7)
     assert list(cases) == [pair.id for pair in pairs]
@@ -173,7 +181,7 @@ def test_synthesised_pairs_are_those_that_were_held_out() -> None:
     assert [entry.category for entry in some.values()].count("animals") in (1, 2)
     assert {entry.category for entry in some.values()} == {"animals", "plants"}
     assert next(iter(some.values())).load().category == next(iter(some.values())).category
-    settings = DataConfig("synth", limit=3, synth=SynthConfig(48, photos="/some/where/mine"))
+    settings = DataConfig("synth", limit=3, synth=HeldOutConfig(48, photos="/some/where/mine"))
     told = describe_data(settings, some.values())
     assert (told["benchmark"], told["name"], told["split"], told["records"]) == ("synth", "synth", "test", 3)
     assert told["synth"]["photos"] == "mine" and told["seed"] == 2026

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,24 @@ import pytest
 import torch
 from made_tasks import make_task
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from a2cli.errors import BackboneError, ConfigError, DataError
 from a2cli.evaluation.cases import CaseFailure, Task
 from a2cli.evaluation.config import MethodConfig
-from a2cli.evaluation.edits import EditDone, EditJob, get_edit_path, get_fingerprint, load_seconds, run_edits
+from a2cli.evaluation.edits import (
+    EditDone,
+    EditJob,
+    find_edits,
+    get_edit_path,
+    get_fingerprint,
+    load_seconds,
+    run_edits,
+)
 from a2cli.evaluation.methods import Method, build_method
+from a2cli.evaluation.recipes import read_recipe
 from a2cli.files import lock_folder
+from a2cli.images.write import save_image
 
 TELEA = build_method(MethodConfig("telea", kind="telea"))
 
@@ -110,9 +123,26 @@ def test_another_model_makes_its_own_and_the_target_decides_nothing(tmp_path: Pa
     task = jobs[0].load()
     unknown = replace(task, case=replace(task.case, target=None))
     assert get_fingerprint(TELEA, unknown) == get_fingerprint(TELEA, task)
+    perfect = build_method(MethodConfig("best", kind="target"))
+    assert get_fingerprint(perfect, unknown) != get_fingerprint(perfect, task)  # but there it is all
 
 
-@pytest.mark.parametrize("damage", ["cut", "emptied", "another picture", "gone"])
+def spoil(png: bytes, damage: str) -> bytes:
+    """An edit's file after an accident, or after another program that kept its texts."""
+    if damage == "cut":
+        return png[: len(png) // 2]
+    if damage == "a bit":
+        return png[:-40] + bytes([png[-40] ^ 1]) + png[-39:]
+    if damage == "other pixels":
+        picture, info = Image.open(BytesIO(png)), PngInfo()
+        info.add_text("a2", picture.info["a2"])
+        file = BytesIO()
+        picture.point(lambda value: 255 - value).save(file, "PNG", pnginfo=info)
+        return file.getvalue()
+    return b""
+
+
+@pytest.mark.parametrize("damage", ["cut", "a bit", "other pixels", "emptied", "another picture", "gone"])
 def test_a_damaged_edit_is_made_anew_to_the_same_bytes(tmp_path: Path, damage: str) -> None:
     jobs = make_jobs(2)
     done, _ = run(TELEA, jobs, tmp_path)
@@ -122,9 +152,58 @@ def test_a_damaged_edit_is_made_anew_to_the_same_bytes(tmp_path: Path, damage: s
     elif damage == "another picture":
         path.write_bytes(done[1].path.read_bytes())
     else:
-        path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
+        path.write_bytes(spoil(whole, damage))
     again, _ = run(TELEA, jobs, tmp_path)
     assert [result.made for result in again] == [True, False] and path.read_bytes() == whole
+
+
+def test_an_edit_says_what_it_was_made_from_and_nothing_of_a_model(tmp_path: Path) -> None:
+    (done,), _ = run(TELEA, make_jobs(1), tmp_path)
+    info = Image.open(done.path).info
+    assert list(info) == ["a2"]  # no XMP that calls it the work of a trained model
+    recipe = read_recipe(done.path)
+    assert recipe == json.loads(info["a2"]) and recipe is not None
+    assert (recipe["id"], recipe["seed"], recipe["identity"]) == ("case-0", 0, TELEA.identity)
+
+
+def find(jobs: Iterable[EditJob], folder: Path, **settings: Any) -> list[str]:
+    """What is found: "" for an edit that counts, else why it does not."""
+    found = find_edits("painter", settings, jobs, folder)
+    return [
+        "" if isinstance(one, EditDone) else one.detail.removesuffix(" (add --run to make it anew)")
+        for one in found
+    ]
+
+
+def test_what_was_made_otherwise_is_not_found(tmp_path: Path) -> None:
+    jobs = make_jobs(3)
+    run(Painter(steps=4), jobs[:2], tmp_path)
+    assert find(jobs, tmp_path) == find(jobs, tmp_path, steps=4) == ["", "", "not made yet (add --run)"]
+    assert find(jobs, tmp_path, steps=5)[:2] == ["made with steps 4, not 5"] * 2
+    for change in CHANGES.values():  # a mask of another radius, another seed, ...
+        changed = replace(jobs[0], load=lambda change=change: change(jobs[0].load()))
+        assert find([changed, jobs[1]], tmp_path) == ["made of another photo, mask, prompt or seed", ""]
+    run(Painter(steps=5), jobs[2:], tmp_path)
+    assert find(jobs, tmp_path) == ["", "", "made with steps 5, not 4"]  # one row is one method
+    save_image(make_task().source, get_edit_path(tmp_path, "painter", "fine", "stem 2"))
+    assert find(jobs, tmp_path) == [""] * 3  # put there by hand
+
+
+def test_a_turn_that_starts_from_no_edit_is_not_found(tmp_path: Path) -> None:
+    jobs = make_jobs(2)
+    chain = [jobs[0], replace(jobs[1], after="stem 0")]
+    run(Painter(), chain, tmp_path)
+    assert find(chain, tmp_path) == ["", ""]
+    get_edit_path(tmp_path, "painter", "fine", "stem 0").unlink()
+    assert find(chain, tmp_path)[1].startswith("case-1: the turn before, stem 0, has no edit")
+
+
+def test_what_a_killed_run_left_beside_is_removed(tmp_path: Path) -> None:
+    run(TELEA, make_jobs(1), tmp_path)
+    left = tmp_path / "telea/fine/.a2-0123.tmp"
+    left.write_bytes(b"half")
+    run(TELEA, make_jobs(1), tmp_path)
+    assert not left.exists()
 
 
 def test_one_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
@@ -227,8 +306,8 @@ sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_edits import TELEA, make_jobs
 from a2cli.evaluation.edits import run_edits
-for _ in run_edits(TELEA, make_jobs(60, height=200, width=260), Path(sys.argv[1])):
-    time.sleep(0.01)
+for _ in run_edits(TELEA, make_jobs(20, height=120, width=160), Path(sys.argv[1])):
+    time.sleep(0.05)
 """
 
 
@@ -245,7 +324,7 @@ def test_a_killed_run_is_finished_to_the_same_bytes(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     before = get_state(killed)
-    jobs = make_jobs(60, height=200, width=260)
+    jobs = make_jobs(20, height=120, width=160)
     assert 4 <= len(before) < len(jobs)
     done, failures = run(TELEA, jobs, killed)
     assert not failures and sum(not result.made for result in done) == len(before)

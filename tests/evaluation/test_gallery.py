@@ -84,7 +84,7 @@ def make_views(number: int = 0, size: tuple[int, int] = (300, 400)) -> Views:
     mask = np.zeros(size, bool)
     mask[100:200, 40:80] = True
     photo = rng.integers(0, 256, (*size, 3), np.uint8)
-    return Views(photo, mask, {"ours": photo // 2, "paste": photo}, None, photo[:64, :32])
+    return Views(photo, mask, {"ours": photo // 2, "paste": photo}, None, photo[:64, :32], " a\n thing")
 
 
 def test_an_exhibit_holds_what_there_is() -> None:
@@ -92,6 +92,7 @@ def test_an_exhibit_holds_what_there_is() -> None:
     rows = [make_row(0, 0.5), make_row(1, 0.2), make_row(0, 0.1, method="paste")]
     (exhibit,) = build_gallery([choice], rows, lambda _: make_views())
     assert list(exhibit.pictures) == ["source", "reference", "edit: ours", "edit: paste"]
+    assert exhibit.prompt == "a thing"
     assert exhibit.values == {"ours": {"l1@mask": 0.5, "l1": -0.5}, "paste": {"l1@mask": 0.1, "l1": -0.1}}
     sizes = {name: picture.size for name, picture in exhibit.pictures.items()}
     assert sizes["source"] == sizes["edit: ours"] == (192, 256) and sizes["reference"] == (64, 32)

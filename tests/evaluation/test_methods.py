@@ -43,7 +43,8 @@ def is_kept(edited: np.ndarray, task: Task) -> bool:
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_are_the_functions_of_their_name(kind: MethodKind) -> None:
     method = build_method(MethodConfig("row", kind=kind))
-    assert method.name == "row" and method.identity == {"kind": kind, "baseline": True}
+    assert method.name == "row" and method.identity.items() >= {"kind": kind, "baseline": True}.items()
+    assert {"a2", "opencv"} <= method.identity.keys()  # what their pixels depend on
     case = TASK.case
     assert case.ref_rgb is not None and case.ref_mask is not None
     inputs = TASK.source, TASK.mask, case.ref_rgb, case.ref_mask
@@ -53,9 +54,10 @@ def test_baselines_are_the_functions_of_their_name(kind: MethodKind) -> None:
         "paste": paste_reference(*inputs),
         "registered": register_and_paste(*inputs),
         "poisson": paste_poisson(*inputs),
+        "target": case.target,
     }[kind]
     edited = method.edit(TASK)
-    assert np.array_equal(edited, wanted) and is_kept(edited, TASK)
+    assert wanted is not None and np.array_equal(edited, wanted) and is_kept(edited, TASK)
     assert not np.array_equal(edited[TASK.mask], TASK.source[TASK.mask])
 
 
@@ -64,11 +66,16 @@ def test_a_reference_without_a_mask_is_cut_out_and_none_is_an_error(kind: Method
     method = build_method(MethodConfig("row", kind=kind))
     assert is_kept(method.edit(make_task(ref_mask=None)), TASK)
     without = make_task(ref_rgb=None, ref_mask=None)
-    if kind == "telea":
+    if kind in ("telea", "target"):
         assert is_kept(method.edit(without), TASK)
         return
     with pytest.raises(DataError, match="case-0: no reference"):
         method.edit(without)
+
+
+def test_without_a_target_nothing_is_perfect() -> None:
+    with pytest.raises(DataError, match="case-0: no target"):
+        build_method(MethodConfig("best", kind="target")).edit(make_task(target=None))
 
 
 def test_a2_makes_what_the_pipeline_makes(tiny_model: Path) -> None:

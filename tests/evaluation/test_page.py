@@ -58,6 +58,19 @@ def report() -> tuple[Results, list[Row]]:
         "coverage": {"vlm": 0.98, "vie_o": None},
         "expected": {"vlm": 50, "vie_o": 0},
         "position_bias": {"vlm": {"mean": 1.25, "se": 0.5, "n": 12}},
+        "compared": {
+            "nano against paste": {
+                "fine": {
+                    "asked": 9,
+                    "judged": 8,
+                    "wins": 5,
+                    "losses": 1,
+                    "ties": 2,
+                    "inconsistent": 0.25,
+                    "first_place": {"mean": None, "se": None, "n": 0},
+                }
+            }
+        },
         "side_by_side": {"wins": 7, "first_place": {"mean": 0.5, "se": None, "n": 3}},
     }
     return make_report(judge=judge)
@@ -126,6 +139,8 @@ def test_a_judge_says_how_much_it_answered_and_what_moved_it(page: Path) -> None
     assert {"a-judge", "49", "44", "1.37", "1"} <= set(parsed.get_texts("dd"))
     assert {"timeout 1", "of 50 asked, 9 kept from before"} <= set(parsed.get_texts("span"))
     assert {"7", "0.5"} <= set(parsed.get_texts("td"))
+    table = next(t for t in get_tables(page.read_text()) if t[0][0] == "side by side")
+    assert table[1:] == [["nano against paste", "fine", "5", "2", "1", "8 of 9", "25.0 %", "–"]]
 
 
 def test_what_is_missing_is_said_and_never_a_number() -> None:
@@ -146,9 +161,17 @@ def test_what_is_missing_is_said_and_never_a_number() -> None:
     )
 
 
+def test_a_case_says_what_was_asked_for_and_whether_there_was_a_mask() -> None:
+    results, rows = make_report()
+    asked = replace(results.gallery[0], prompt="make the cup blue", outline="")
+    page = Parsed(build_report(replace(results, gallery=(asked, results.gallery[1])), rows))
+    assert "make the cup blue" in page.get_texts("span")
+    assert {"Photo", "Photo and mask"} <= set(page.get_texts("b"))
+
+
 def test_words_of_others_are_only_text() -> None:
     results, rows = make_report()
-    case = replace(results.gallery[0], id=EVIL, category=EVIL, why=EVIL)
+    case = replace(results.gallery[0], id=EVIL, category=EVIL, why=EVIL, prompt=EVIL)
     changed = replace(
         results,
         title=EVIL,
@@ -295,6 +318,23 @@ def test_charts_are_shown_one_value_at_a_time(page: Path, chromium: Any) -> None
 
 
 @needs_chromium
+def test_no_column_is_cut_off_on_paper(tmp_path: Path, chromium: Any) -> None:
+    """Twelve columns of scores on a sheet of A4."""
+    keys = [key for info in METRICS.values() if not info.of_set for key in info.keys][:12]
+    rows = make_rows(n=2)
+    results = make_results(rows)
+    parts = tuple(
+        replace(part, scores=dict.fromkeys(keys, Score(0.01234, 0.00123, 2))) for part in results.parts
+    )
+    (tmp_path / "wide.html").write_text(build_report(replace(results, parts=parts), rows))
+    with visit(chromium, tmp_path / "wide.html", width=718) as seen:
+        widths = "[...document.querySelectorAll('.scores')].map((table) => table.scrollWidth)"
+        assert max(seen.page.evaluate(widths)) > 718
+        seen.page.emulate_media(media="print")
+        assert max(seen.page.evaluate(widths)) <= 718
+
+
+@needs_chromium
 def test_a_picture_that_is_in_the_page_once_is_seen_wherever_it_belongs(
     report: tuple[Results, list[Row]], page: Path, chromium: Any
 ) -> None:
@@ -311,12 +351,14 @@ def test_a_picture_that_is_in_the_page_once_is_seen_wherever_it_belongs(
 
 
 @needs_chromium
-@pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False), (320, True)])
-def test_it_fits_the_screen(page: Path, chromium: Any, width: int, dark: bool) -> None:
-    with visit(chromium, page, width=width, dark=dark) as seen:
-        assert not seen.has_overflow()
-        ground = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert ground == ("rgb(21, 25, 30)" if dark else "rgb(255, 255, 255)")
-        for name in seen.page.locator("details > summary").all():
-            name.click()
-        assert not seen.has_overflow()
+def test_it_fits_the_screen(page: Path, chromium: Any) -> None:
+    with visit(chromium, page) as seen:
+        for opened in (False, True):
+            for width, dark in ((1280, True), (390, False), (320, True)):
+                seen.page.set_viewport_size({"width": width, "height": 900})
+                seen.page.emulate_media(color_scheme="dark" if dark else "light")
+                assert not seen.has_overflow(), (width, opened)
+                ground = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+                assert ground == ("rgb(21, 25, 30)" if dark else "rgb(255, 255, 255)")
+            for name in [] if opened else seen.page.locator("details > summary").all():
+                name.click()

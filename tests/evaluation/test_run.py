@@ -94,7 +94,22 @@ def test_a_rerun_makes_and_measures_nothing(done: tuple[Path, Outcome], data: Pa
     assert {path: path.stat().st_mtime_ns for path in out.rglob("edits/**/*.png")} == edits
     assert (out / ".work/values.jsonl").read_bytes() == kept
     assert again.rows == outcome.rows
-    assert replace(again.results, created="", config={}) == replace(outcome.results, created="", config={})
+    changing: dict[str, Any] = {"created": "", "git": "", "config": {}}
+    assert replace(again.results, **changing) == replace(outcome.results, **changing)
+    found = run_eval(build(data, out, run=None))
+    assert found.rows == outcome.rows
+    assert found.results.methods["paste"] == outcome.results.methods["paste"] | {"found": True}
+
+
+def test_edits_under_other_masks_do_not_count(done: tuple[Path, Outcome], data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    fewer = run_eval(build(data, out, run=None, rough_radius="3"))
+    assert {f.reason for f in fewer.failures} == {"made otherwise"}
+    assert {part.protocol: part.n for part in fewer.results.parts} == {"fine": COUNT, "box": 0}
+    with pytest.raises(DataError, match="made of another photo, mask, prompt or seed"):
+        run_eval(build(data, out, run=None, seed=3))
+    assert run_eval(build(data, out, rough_radius="3")).exit_code == 0
 
 
 def test_finished_edits_score_as_the_method_that_made_them(

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_cases import PROTOCOLS, Counting, make_case, make_entry, refuse, write_edits
 
 from a2cli.errors import DataError
 from a2cli.evaluation.candidates import EditFile, list_candidates
+from a2cli.evaluation.cases import CaseFailure
 from a2cli.evaluation.kept import KeptFeatures, KeptValues
 from a2cli.evaluation.protocols import parse_protocols
 from a2cli.evaluation.results import Row
@@ -35,7 +37,7 @@ WORST = math.inf
 def score(work: Path, edits: Any, instruments: Instruments, **rest: Any) -> Scored:
     entries, protocols = rest.pop("entries", ENTRIES), rest.pop("protocols", PROTOCOLS)
     methods = list(dict.fromkeys(place[0] for place in edits)) or ["mine"]
-    candidates = list_candidates(entries, methods, protocols, edits, session=rest.pop("session", False))
+    candidates = list_candidates(entries, methods, protocols, edits)
     with KeptValues(work) as values:
         return score_edits(candidates, instruments, values, KeptFeatures(work), **rest)
 
@@ -176,10 +178,9 @@ def test_a_mask_of_which_nothing_is_left_fails_under_its_protocol_alone(tmp_path
 
 
 def test_a_turn_starts_from_the_edit_before_it(tmp_path: Path) -> None:
-    seen: list[np.ndarray] = []
+    seen: list[np.ndarray | None] = []
 
     def look(shot: Shot) -> Values:
-        assert shot.source is not None
         seen.append(shot.source)
         return {}
 
@@ -187,13 +188,33 @@ def test_a_turn_starts_from_the_edit_before_it(tmp_path: Path) -> None:
     edits = write_edits(tmp_path, 2, PROTOCOLS[:1])
     first = edits["mine", "fine", "case 0"]
     assert isinstance(first, EditFile)
-    for session, source in ((False, make_case(1).source), (True, open_photo(first.path).rgb)):
+    for before, source in ((None, make_case(1).source), (entries[0], open_photo(first.path).rgb)):
         seen.clear()
-        measure = Counting(spoil=look, implementation=f"{session}")
-        score(
-            tmp_path, edits, Instruments([measure]), entries=entries, protocols=PROTOCOLS[:1], session=session
+        measure = Counting(spoil=look, implementation=f"{before}")
+        turns = [entries[0], replace(entries[1], before=before)]
+        score(tmp_path, edits, Instruments([measure]), entries=turns, protocols=PROTOCOLS[:1])
+        assert len(seen) == 2
+        assert all(
+            s is not None and (s == w).all() for s, w in zip(seen, (make_case(0).source, source), strict=True)
         )
-        assert len(seen) == 2 and (seen[0] == make_case(0).source).all() and (seen[1] == source).all()
+    # One of another size is brought to the photo's where the data set's own script does so.
+    Image.fromarray(np.full((6, 8, 3), 90, np.uint8)).save(first.path)
+    sizing = replace(turns[1], load=lambda: replace(make_case(1), resize_edits=True))
+    seen.clear()
+    small = Instruments([Counting(spoil=look, implementation="small")])
+    assert not score(tmp_path, edits, small, entries=[sizing], protocols=PROTOCOLS[:1]).failures
+    assert seen[0] is not None and seen[0].shape == make_case(1).source.shape and (seen[0] == 90).all()
+    # Without the edit that it starts from, nothing is said of what was changed.
+    edits["mine", "fine", "case 0"] = CaseFailure("case 0", "find", "no edit", "")
+    seen.clear()
+    score(
+        tmp_path,
+        edits,
+        Instruments([Counting(spoil=look, implementation="alone")]),
+        entries=turns[1:],
+        protocols=PROTOCOLS[:1],
+    )
+    assert seen == [None]
 
 
 class Spread:

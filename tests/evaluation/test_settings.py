@@ -9,6 +9,7 @@ import pytest
 
 from a2cli.errors import ConfigError
 from a2cli.evaluation.config import MethodConfig
+from a2cli.evaluation.origin import get_settings
 from a2cli.evaluation.settings import load_eval_config, parse_judge, split_words
 
 
@@ -83,3 +84,26 @@ def test_a_judge_is_an_api_and_a_model() -> None:
         with pytest.raises(ConfigError) as caught:
             parse_judge(text)
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "told", "backbone"),
+    [
+        ("adapter_config.json", '{"backbone": "flux-fill"}', "flux-fill"),
+        ("a2_origin.json", '{"backbone": "flux-fill"}', "flux-fill"),
+        ("adapter_config.json", '{"peft_type": "LORA"}', "nano"),
+        ("adapter_config.json", "[", "nano"),
+    ],
+)
+def test_an_adapter_says_which_backbone_it_is_of(tmp_path: Path, file: str, told: str, backbone: str) -> None:
+    (tmp_path / file).write_text(told)
+    (method,) = load_eval_config(None, (), {"methods": [f"mine={tmp_path}"], "out": "o"}).methods
+    assert (method.name, method.kind, method.backbone) == ("mine", "a2", backbone)
+
+
+def test_settings_on_record_name_no_place(tmp_path: Path) -> None:
+    train = {"config": "t.yaml", "overrides": [f"data.path={tmp_path}", "steps=4"]}
+    options = {"methods": [{"name": "m", "train": train}], "out": str(tmp_path), "data.path": "~/pairs"}
+    kept = get_settings(load_eval_config(None, (), options))
+    assert kept["methods"][0]["train"]["overrides"] == [f"data.path={tmp_path.name}", "steps=4"]
+    assert (kept["out"], kept["data"]["path"]) == (tmp_path.name, "pairs")

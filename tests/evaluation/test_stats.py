@@ -11,7 +11,15 @@ import pytest
 from scored import make_rows
 
 from a2cli.evaluation.results import Row, Score
-from a2cli.evaluation.stats import CHUNK, build_part, draw_counts, get_difference, get_scores, resample_means
+from a2cli.evaluation.stats import (
+    CHUNK,
+    build_part,
+    draw_counts,
+    get_difference,
+    get_quantile,
+    get_scores,
+    resample_means,
+)
 
 
 def make_row(name: str, value: float | None, group: str = "") -> Row:
@@ -130,13 +138,38 @@ def test_a_difference_is_of_shared_items_alone() -> None:
     assert get_difference({"x": 1.0}, {"y": 1.0}, {}) is None
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("n", [2, 6, 60])
+def test_the_interval_covers_the_truth_as_often_as_it_says(n: int) -> None:
     rng = np.random.default_rng(0)
     hits = 0
+    zero = {f"{i:02d}": 0.0 for i in range(n)}
     for trial in range(200):
-        values = rng.normal(0.3, 1, 60)
-        zero = {f"{i:02d}": 0.0 for i in range(60)}
-        found = get_difference(zero, {f"{i:02d}": float(v) for i, v in enumerate(values)}, {}, seed=trial)
+        values = dict(zip(zero, rng.normal(0.3, 1, n).tolist(), strict=True))
+        found = get_difference(zero, values, {}, resamples=400, seed=trial)
         assert found is not None and found.low is not None and found.high is not None
         hits += found.low <= 0.3 <= found.high
-    assert 178 <= hits <= 199
+    assert 180 <= hits <= 198
+
+
+def test_quantiles_are_those_of_student() -> None:
+    for freedom, wanted in (
+        (1, 12.706),
+        (2, 4.303),
+        (4, 2.776),
+        (5, 2.571),
+        (12, 2.179),
+        (60, 2.000),
+        (10**6, 1.960),
+    ):
+        assert get_quantile(freedom) == pytest.approx(wanted, rel=1.5e-3)
+
+
+def test_the_error_of_few_is_not_too_small() -> None:
+    values = np.random.default_rng(5).normal(size=(200, 3))
+    squares = []
+    for trial, drawn in enumerate(values):
+        rows = [make_row(f"{i}", float(value)) for i, value in enumerate(drawn)]
+        se = get_scores(rows, ["l1"], resamples=400, seed=trial)["l1"].se
+        assert se == pytest.approx(drawn.std(ddof=1) / math.sqrt(3), rel=0.2)
+        squares.append(se**2)
+    assert np.mean(squares) == pytest.approx(np.mean(values.var(axis=1, ddof=1)) / 3, rel=0.03)

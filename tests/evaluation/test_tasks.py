@@ -65,7 +65,7 @@ def test_a_shot_holds_all_that_is_known() -> None:
     mask = parse_protocol("box", "3").apply(MASK, "a")
     shot = build_shot(CASE, mask, PHOTO)
     assert (shot.id, shot.prompt, shot.instruction, shot.hole) == ("a", "a cat", "put a cat there", True)
-    assert shot.mask is mask and shot.region is MASK and shot.target is PHOTO and shot.source is PHOTO
+    assert shot.mask is mask and shot.target is PHOTO and shot.source is PHOTO
     assert shot.ref_rgb is REFERENCE and shot.ref_mask is CASE.ref_mask
 
 

@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1] / "data"))
 from pair_folders import make_pair, write_imagefolder
 
 from a2cli.cli import main
+from a2cli.evaluation.study.run import load_given
 from a2cli.images.write import save_image
 
 COUNT = 4
@@ -174,10 +175,14 @@ def test_people_are_asked_and_counted(
     data: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page, kept = tmp_path / "study.html", tmp_path / "key.json"
-    words = ["--data", str(data), "--protocol", "fine", "--pairs", "8", "--repeats", "0.25"]
     names = ["--page", str(page), "--key", str(kept)]
+    assert main(["eval", "study", "make", str(out), *names]) == 2
+    assert "the records were of pairs, which is not here (name them with --data)" in capsys.readouterr().err
+    words = ["--data", str(data), "--protocol", "fine", "--pairs", "8", "--repeats", "0.25"]
     assert main(["eval", "study", "make", str(out), "--methods", "paste,mean", *words, *names]) == 0
     assert capsys.readouterr().out == f"{page}\n"
+    given = load_given(out, str(data))
+    assert (given["protocols"], given["rough_radius"]) == (["fine", "box"], "4")
     key = json.loads(kept.read_text())
     answers = [
         {
@@ -205,8 +210,8 @@ def test_people_are_asked_and_counted(
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    count = 16
-    pairs = [make_pair(n, "test", 112, 128) for n in range(count)]
+    count = 10
+    pairs = [make_pair(n, "test", 96, 112) for n in range(count)]
     data = write_imagefolder(tmp_path / "pairs", pairs, "test")
     words = [
         "eval",

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "a2cli"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("a2cli", "errors", "types", "files", "quiet", "urls", "remote", "config"),
+    ("a2cli", "errors", "types", "files", "versions", "quiet", "urls", "remote", "config"),
     ("images", "masks", "mot", "lora", "context", "localize", "region", "flow", "backbones", "pages"),
     ("data", "metrics"),
     ("engine", "building", "curation"),

@@ -32,6 +32,7 @@ def test_help_blocks_are_generated() -> None:
 def test_every_option_in_the_readme_exists() -> None:
     commands = ["edit", "train", "eval", "augment-mask"]
     commands += [f"dataset {name}" for name in ("build", "split", "stats", "synth")]
+    commands += ["eval compare", "eval study make", "eval study score"]
     known = "".join(get_help(f"{command} --help") for command in commands)
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(BLOCK, "", README.read_text()))):
         assert option in known or option == "--extra-index-url", option

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from a2cli.metrics.baselines import (
+    TELEA_RADIUS,
     fill_mean,
     fill_nearest,
     fill_telea,
@@ -50,6 +51,17 @@ def test_telea_continues_the_photo() -> None:
     filled = fill_telea(SLOPE, MASK)
     assert np.abs(filled[MASK].astype(float) - SLOPE[MASK]).mean() < 20
     assert (fill_telea(SLOPE, np.ones_like(MASK)) == 127).all()
+    assert np.array_equal(fill_telea(SLOPE, ~MASK & MASK), SLOPE)
+
+
+def test_telea_near_the_mask_equals_telea_over_the_whole_photo() -> None:
+    photo = RNG.integers(0, 256, (90, 110, 3), dtype=np.uint8)
+    for top, left, bottom, right in ((40, 50, 41, 51), (0, 30, 25, 60), (50, 90, 90, 110), (20, 0, 70, 12)):
+        mask = np.zeros(photo.shape[:2], bool)
+        mask[top:bottom, left:right] = True
+        mask[top + 5 : bottom - 9, left + 7 : right - 3] = False
+        whole = cv2.inpaint(fill_nearest(photo, mask), mask.astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
+        assert np.array_equal(fill_telea(photo, mask), whole)
 
 
 def test_paste_shows_the_subject_stretched_to_the_box() -> None:

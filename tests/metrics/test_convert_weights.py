@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +27,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "convert_weights.py"
 
 
-def run_script(*arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-
-
 class Trap:
     """A pickle that makes a file when it is opened without care."""
 
@@ -45,7 +37,24 @@ class Trap:
         return Path.touch, (self.path,)
 
 
-def test_published_files_become_files_a2_opens(tmp_path: Path) -> None:
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[object, str, str]]:
+    """What runs the script with arguments: exit code, stdout, stderr."""
+
+    def run_script(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return caught.value.code, *capsys.readouterr()
+
+    return run_script
+
+
+def test_published_files_become_files_a2_opens(
+    tmp_path: Path, run: Callable[..., tuple[object, str, str]]
+) -> None:
     with torch.device("meta"):
         shapes = get_shapes(build_backbone("lpips_alex"))
         inception_shapes = get_shapes(build_inception())
@@ -66,9 +75,10 @@ def test_published_files_become_files_a2_opens(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.pth" for name in names]
     out = tmp_path / "weights"
 
-    done = run_script(*files, *map(find_published, ("lpips_alex", "lpips_vgg", "lpips_squeeze")), "-o", out)
-    assert done.returncode == 3
-    told = dict(line.split(".pth: ", 1) for line in done.stderr.splitlines())
+    linear = map(find_published, ("lpips_alex", "lpips_vgg", "lpips_squeeze"))
+    code, stdout, stderr = run(*files, *linear, "-o", out)
+    assert code == 3
+    told = dict(line.split(".pth: ", 1) for line in stderr.splitlines())
     told = {Path(name).name: reason for name, reason in told.items()}
     assert told.keys() == set(names[2:])
     assert "features.0.weight has shape (96, 3, 7, 7)" in told["other"]
@@ -76,7 +86,7 @@ def test_published_files_become_files_a2_opens(tmp_path: Path) -> None:
     assert all("damaged, or holds more than tensors" in told[name] for name in ("trap", "text"))
     assert "no network a2 knows" in told["unknown"] and "No such file" in told["absent"]
     assert not sprung.exists()
-    assert done.stdout.count(", as published") == 3 and done.stdout.count(", NOT the published") == 2
+    assert stdout.count(", as published") == 3 and stdout.count(", NOT the published") == 2
 
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     lpips = {f"lpips/{name}.safetensors" for name in ("alexnet", "lpips_alex", "lpips_vgg", "lpips_squeeze")}
@@ -92,16 +102,12 @@ def test_published_files_become_files_a2_opens(tmp_path: Path) -> None:
     measure = build_measure([METRICS["lpips_alex"]], Weights(folder=str(out)), "cpu")
     assert measure.measure([shot])[0]["lpips_alex"] > 0
     for line in measure.implementation.split("sha256:")[1:]:
-        assert line[:16] in done.stdout
+        assert line[:16] in stdout
 
 
-def test_without_files_it_says_where_they_are_published(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert caught.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_without_files_it_says_where_they_are_published(run: Callable[..., tuple[object, str, str]]) -> None:
+    code, stdout, _ = run()
+    assert code == 0
+    lines = stdout.splitlines()
     assert len(lines) == 7 and all(".safetensors" in line and line.endswith(".pth") for line in lines)
     assert "https://download.pytorch.org/models/vgg16-397923af.pth" in lines[1]

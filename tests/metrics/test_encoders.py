@@ -120,6 +120,7 @@ def test_sentences_equal_transformers_own_computation(
     assert not np.allclose(encoder.read("a photo of a dog"), encoder.read("a photo of a sofa"), atol=1e-3)
 
 
+IMAGENET = "mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"
 PUBLISHED: dict[str, tuple[dict[str, Any], str, type]] = {
     "openai/clip-vit-base-patch32": (
         {
@@ -131,23 +132,26 @@ PUBLISHED: dict[str, tuple[dict[str, Any], str, type]] = {
             "resample": 3,
             "size": 224,
         },
-        "shorter edge 224 bicubic, middle 224 x 224",
+        "shorter edge 224 bicubic, middle 224 x 224,"
+        " mean 0.4815 0.4578 0.4082, deviation 0.2686 0.2613 0.2758",
         CLIPImageProcessorPil,
     ),
     "facebook/dinov2-base": (
         {
             "crop_size": {"height": 224, "width": 224},
             "do_center_crop": True,
+            "image_mean": [0.485, 0.456, 0.406],
             "image_processor_type": "BitImageProcessor",
+            "image_std": [0.229, 0.224, 0.225],
             "resample": 3,
             "size": {"shortest_edge": 256},
         },
-        "shorter edge 256 bicubic, middle 224 x 224",
+        f"shorter edge 256 bicubic, middle 224 x 224, {IMAGENET}",
         BitImageProcessorPil,
     ),
     "facebook/dino-vits16": (
         {"do_resize": True, "feature_extractor_type": "ViTFeatureExtractor", "resample": 2, "size": 224},
-        "224 x 224 bilinear",
+        "224 x 224 bilinear, mean 0.5 0.5 0.5, deviation 0.5 0.5 0.5",
         ViTImageProcessorPil,
     ),
 }
@@ -166,7 +170,7 @@ def test_the_name_says_what_ran(encoders: dict[Network, Encoder], own: Path) -> 
     encoder = encoders["dino"]
     start = f"transformers {transformers.__version__} ViTModel dino, float32, weights sha256:"
     assert encoder.name.startswith(start)
-    assert encoder.name.endswith(", shorter edge 37 bicubic, middle 32 x 32")
+    assert encoder.name.endswith(f", shorter edge 37 bicubic, middle 32 x 32, {IMAGENET}")
     model = encoder.model
     (own / "dino" / "model.safetensors").unlink()
     model.save_pretrained(own / "dino", max_shard_size="4KB")

@@ -223,6 +223,16 @@ def test_a_shot_without_a_target_has_no_features() -> None:
     assert network.calls == 0
 
 
+def test_unpaired_edits_are_compared_with_the_photos_themselves() -> None:
+    shot = make_shot(3)
+    photo = shot.target
+    unpaired = replace(shot, target=None, source=photo, hole=True)
+    measure = build("fid")
+    (paired,), (found,) = measure.embed([shot]), measure.embed([unpaired])
+    assert found.keys() == paired.keys() and all((found[key] == paired[key]).all() for key in found)
+    assert measure.embed([replace(unpaired, hole=False)]) == [{}]  # an instruction's source is no true edit
+
+
 def test_features_that_are_not_finite_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert build("fid", network=Blind()).embed([make_shot(0)]) == [{}]

@@ -80,7 +80,7 @@ def test_fid_and_kid_from_a_folder_of_weights(path: Path) -> None:
     measure = build_measure(infos, Weights(folder=str(path.parent)), "cpu")
     shots = []
     for seed in range(2):
-        target, edited = make_pair(64, 48, seed)
+        target, edited = make_pair(64, 48)[0], make_pair(64, 48, seed + 1)[1]
         mask = np.zeros((64, 48), bool)
         mask[20:50, 10:30] = True
         shots.append(Shot(str(seed), edited, mask, target=target))

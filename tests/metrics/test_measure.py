@@ -103,7 +103,10 @@ def test_a_mask_of_everything_has_no_outside_and_no_border() -> None:
         assert all(values[n] == pytest.approx(values[f"{n}@{r}"]) for n in names for r in ("crop", "mask"))
 
 
-def test_no_family_imports_a_framework() -> None:
+def test_neither_a_family_nor_the_table_loads_a_framework() -> None:
     modules = ", ".join(f"a2cli.metrics.{family}" for family in FAMILIES)
-    heavy = "{'torch', 'skimage', 'scipy', 'transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert not {heavy}, {heavy}"], check=True)
+    heavy = "{'torch', 'skimage', 'scipy', 'transformers', 'diffusers'} & set(sys.modules)"
+    table = "from a2cli.metrics.opening import describe_metrics; assert describe_metrics()"
+    subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; {table}; assert not {heavy}, {heavy}"], check=True
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ def test_parts_of_values() -> None:
     assert get_part(PHOTO[..., 0], MASK, "mask").shape == (23,)
 
 
+def test_the_photo_is_known_as_a_method_got_it() -> None:
+    shot = Shot("x", PHOTO, MASK, PHOTO, prompt=" a thing ")
+    assert shot.given is PHOTO and shot.request == "a thing"
+    shot = replace(shot, hole=True, instruction="put it there")
+    assert shot.given is not None and shot.request == "put it there"
+    assert (shot.given[MASK] == GREY).all() and np.array_equal(shot.given[~MASK], PHOTO[~MASK])
+    assert replace(shot, source=None).given is None
+
+
 def test_views_of_a_picture() -> None:
     view = get_view(PHOTO, MASK, "mask")
     assert view.shape == (4, 6, 3) and (view[0, 0] == GREY).all()
@@ -43,7 +53,6 @@ def test_views_of_a_picture() -> None:
         ({"mask": MASK[:-1]}, "x: the mask is bool 12 x 8, its picture 12 x 9"),
         ({"mask": MASK.astype(np.uint8)}, "x: the mask is uint8"),
         ({"mask": ~MASK & MASK}, "x: the mask is empty"),
-        ({"region": MASK[1:]}, "x: the exact mask is bool 12 x 8"),
         ({"ref_rgb": PHOTO, "ref_mask": MASK[:, 1:]}, "x: the reference's mask is bool 11 x 9"),
         ({"ref_rgb": PHOTO, "ref_mask": ~MASK & MASK}, "x: the reference's mask is empty"),
         ({"ref_mask": MASK}, "x: the reference's mask is there, its picture is not"),

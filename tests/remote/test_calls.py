@@ -8,11 +8,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 
 import pytest
 from api_server import Answer, serve_api
 
-from a2cli.remote.calls import CallError, Fault, Place, fail, get_error, post, try_often
+from a2cli.remote.calls import CallError, Fault, Place, fail, get_error, get_wait, post, try_often
 
 GOOD = Answer(b'{"fine": true}')
 
@@ -32,12 +33,23 @@ def test_a_call_and_its_answer() -> None:
     assert request.headers["x-goog-api-key"] == "sk-1" and "Authorization" not in request.headers
 
 
+def test_what_may_have_arrived_may_have_to_be_paid() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    with pytest.raises(CallError, match="the connection fails") as nobody:
+        post(build_place(url), "ask", json={})
+    with serve_api(Answer(None)) as server, pytest.raises(CallError, match="the connection fails") as hung_up:
+        post(build_place(server.url), "ask", json={})
+    assert (nobody.value.fault.paid, hung_up.value.fault.paid) == (False, True)
+    assert "sk-1" not in repr(build_place(url, key="sk-1"))  # which a traceback may show
+
+
 def test_a_body_that_drips_is_left() -> None:
     """A byte now and then satisfies every timeout of a socket."""
     with serve_api(Answer(b" " * 4000, drip_s=0.05)) as server:
         started = time.monotonic()
-        with pytest.raises(CallError, match=r"no whole answer in 0\.3 s") as caught:
-            post(build_place(server.url, timeout_s=0.3), "ask", json={})
+        with pytest.raises(CallError, match=r"no whole answer in 0\.15 s") as caught:
+            post(build_place(server.url, timeout_s=0.15), "ask", json={})
     assert time.monotonic() - started < 1.5
     assert caught.value.again and caught.value.fault.paid and caught.value.fault.cause == "silent"
 
@@ -65,7 +77,7 @@ def test_headers_that_drip_are_left() -> None:
     with drip_headers() as url:
         started = time.monotonic()
         with pytest.raises(CallError, match="no whole answer"):
-            post(build_place(url, timeout_s=0.3), "ask", json={})
+            post(build_place(url, timeout_s=0.15), "ask", json={})
     assert time.monotonic() - started < 1.5
 
 
@@ -95,6 +107,13 @@ def test_errors_tell_busy_from_refused_and_hide_the_key() -> None:
         500,
     ]
     assert errors[0].fault.detail == f"{place.host} answers 401: nope key *** is wrong"
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert get_wait("7") == 7 and get_wait(" 1.5 ") == 1.5
+    assert 50 < get_wait(formatdate(time.time() + 60, usegmt=True)) <= 60
+    for value in ("", "-3", "soon", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "99999999999999999999-01"):
+        assert get_wait(value) == 0
 
 
 def test_tries_end_with_an_answer_a_refusal_or_their_number() -> None:

@@ -74,7 +74,8 @@ Methods = Annotated[
     Option(
         "--methods",
         metavar="A,B",
-        help="What edits: a backbone, NAME=ADAPTER, or mean, telea, paste, registered, poisson, fill, diptych.",
+        help="What edits: a backbone, NAME=ADAPTER, or mean, telea, paste, registered, poisson, fill, diptych; "
+        "target is the true picture, what a perfect edit would score.",
         rich_help_panel=EDITS,
     ),
 ]

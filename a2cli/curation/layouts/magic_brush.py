@@ -158,12 +158,17 @@ def build_texts(turn: Turn) -> Texts:
     category, subcategory = get_instruction_labels(turn.instruction)
     provenance = Provenance(
         RIGHTS,
-        group=f"magicbrush/{turn.image}",
+        group=get_session(turn.image),
         ref=turn.output,
         tar=turn.output,
         generated={"model": "DALL-E 2", "prompt": turn.instruction},
     )
     return Texts(turn.id, turn.split, category, subcategory, turn.instruction, provenance.to_text())
+
+
+def get_session(image: str) -> str:
+    """The group that the turns of an IMGID share."""
+    return f"magicbrush/{image}"
 
 
 def _build_getter(load: Callable[[str], bytes]) -> Callable[[str], bytes | np.ndarray]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.config.suggest import get_suggestion
+from a2cli.curation.layouts.magic_brush import get_session
 from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import ConfigError, DataError
 from a2cli.evaluation.benchmarks.detect import ALL, choose_split, get_benchmark, list_splits
@@ -40,9 +41,12 @@ def list_cases(config: DataConfig) -> Iterator[Item]:
         items: Iterator[Item] = list_synthesised(config, split or "test")
     else:
         items = _list_lightly(config, name, split)
+    items = _check_names(items)
+    if config.session:
+        items = _chain_turns(items)
     if config.turns == "final":
         items = _keep_final(items)
-    return _choose(_check_names(items), config, name, split)
+    return _choose(items, config, name, split)
 
 
 def describe_data(config: DataConfig, entries: Iterable[CaseEntry] | None = None) -> dict[str, Any]:
@@ -101,7 +105,8 @@ def _get_notes(config: DataConfig, name: Benchmark) -> dict[str, str]:
             "prompt": "the instruction",
         } | whole
     if name == "viton-hd" and config.unpaired:
-        return {"target": "none: the person wears another garment", "pairs": "unpaired"}
+        truth = {"target": "none: the person wears another garment; FID and KID are to the persons' photos"}
+        return truth | {"pairs": "unpaired"}
     if name == "magicbrush":
         turns = "the last of each session" if config.turns == "final" else "all"
         start = "the edit of the turn before" if config.session else "the true picture of the turn before"
@@ -154,14 +159,40 @@ def _open_replay(config: DataConfig, name: Benchmark, process: int) -> Replay[It
     return Replay(partial(_list_fully, config, name, config.split, pictures=True))
 
 
+def _chain_turns(items: Iterable[Item]) -> Iterator[Item]:
+    """Each turn with the one that it starts from; where that cannot be listed, the turn is a failure."""
+    held = list(items)
+    chained: dict[tuple[str, int], CaseEntry] = {}
+    for entry in sorted((item for item in held if isinstance(item, CaseEntry)), key=lambda entry: entry.turn):
+        before = chained.get((entry.group, entry.turn - 1))
+        if entry.turn == 1 or before is not None:
+            chained[entry.group, entry.turn] = replace(entry, before=before)
+    for item in held:
+        if isinstance(item, CaseFailure):
+            yield item
+        elif (turn := chained.get((item.group, item.turn))) is not None:
+            yield turn
+        else:
+            detail = f"record {show_name(item.id)}: there is no turn {item.turn - 1} to start from (mend its session)"
+            yield CaseFailure(item.id, "read", "no turn before", detail)
+
+
 def _keep_final(items: Iterable[Item]) -> Iterator[Item]:
-    """Of each session the last turn."""
+    """Of each session the last turn; none where that cannot be listed: the one before it is not the last."""
     held = list(items)
     last: dict[str, int] = {}
     for item in held:
-        if isinstance(item, CaseEntry):
-            last[item.group] = max(item.turn, last.get(item.group, 0))
+        group, turn = _get_place(item)
+        last[group] = max(turn, last.get(group, 0))
     return (item for item in held if isinstance(item, CaseFailure) or item.turn == last[item.group])
+
+
+def _get_place(item: Item) -> tuple[str, int]:
+    """The session and the turn of a record; of one that cannot be listed, as its id tells."""
+    if isinstance(item, CaseEntry):
+        return item.group, item.turn
+    image, _, number = item.id.rpartition("-")
+    return get_session(image), int(number) if number.isdecimal() else 0
 
 
 def _check_names(items: Iterable[Item]) -> Iterator[Item]:

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
 from a2cli.config.suggest import get_suggestion
 from a2cli.curation.layouts.records import get_stem
-from a2cli.data.subjects import sample_subject
-from a2cli.data.synth import SynthConfig, check_split, synthesise
+from a2cli.data.synth import SynthConfig, check_split, get_category, get_id, get_source, synthesise
 from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import ConfigError
 from a2cli.evaluation.cases import Case, CaseEntry
@@ -39,18 +36,11 @@ def list_synthesised(config: DataConfig, split: str) -> Iterator[CaseEntry]:
 def _list(config: DataConfig, split: str) -> Iterator[CaseEntry]:
     number = 0
     while True:
-        category = CATEGORIES[number % len(CATEGORIES)]
-        id = f"{split}-{config.seed}-{number:07d}"  # as `synthesise` calls it
+        id = get_id(number, seed=config.seed, split=split)
         load = partial(_load_case, number, config.seed, split, config.synth)
-        group = _get_subject(number, config.seed, split, category, config.synth)
-        yield CaseEntry(id, get_stem(id), category, "", "", load, group)
+        group = get_source(number, seed=config.seed, split=split, config=config.synth)
+        yield CaseEntry(id, get_stem(id), get_category(number), "", "", load, group)
         number += 1
-
-
-def _get_subject(number: int, seed: int, split: str, category: str, config: SynthConfig) -> str:
-    """Where a pair's subject comes from; the first thing that `synthesise` draws."""
-    rng = np.random.default_rng([seed, ("train", "test").index(split), number])
-    return sample_subject(category, split, config, rng).rights.source
 
 
 def _load_case(number: int, seed: int, split: str, config: SynthConfig) -> Case:

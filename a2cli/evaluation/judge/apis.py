@@ -14,10 +14,8 @@ from a2cli.evaluation.judge.model import Words
 from a2cli.evaluation.judge.questions import Ask, get_closing, get_schema
 from a2cli.images.write import build_photo, encode_jpeg
 
-MOST_TOKENS = 4096  # of an answer, what a model thinks to itself included
-DECLINED = frozenset(
-    {"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION", "IMAGE_SAFETY", "OTHER"}
-)
+MOST_TOKENS = 16384  # of an answer, what a model thinks to itself included: that alone may be thousands
+DECLINED = frozenset({"SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION", "IMAGE_SAFETY"})
 # What a server may not know, and the words by which it says so.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "form": (
@@ -98,7 +96,8 @@ def read_openai(value: Any) -> Words | None:
     content = _get(choice, "message", "content")
     if isinstance(content, list):
         content = "".join(str(_get(part, "text") or "") for part in content)
-    return Words(content if isinstance(content, str) else "", tokens)
+    cut = _get(choice, "finish_reason") == "length"
+    return Words(content if isinstance(content, str) else "", tokens, cut=cut)
 
 
 def build_gemini(model: str, ask: Ask, nudge: int, without: frozenset[str]) -> dict[str, Any]:
@@ -140,7 +139,8 @@ def read_gemini(value: Any) -> Words | None:
         return Words("", tokens, str(reason))
     parts = _get(candidate, "content", "parts")
     texts = [part.get("text") for part in parts or () if isinstance(part, dict) and not part.get("thought")]
-    return Words("".join(text for text in texts if isinstance(text, str)), tokens)
+    words = "".join(text for text in texts if isinstance(text, str))
+    return Words(words, tokens, cut=reason == "MAX_TOKENS")
 
 
 def _get_gemini_path(model: str) -> str:

@@ -137,7 +137,7 @@ class Asker:
             attempt.nudge += 1
             if len(reading.values) > len(attempt.values):
                 attempt.values = reading.values
-            raise fail(reading.problem)
+            raise fail(f"cut off for its length: {reading.problem}" if words.cut else reading.problem)
         attempt.values, attempt.declined = reading.values, reading.problem
         self._keep(digest, ask, words)
 

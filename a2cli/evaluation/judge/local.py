@@ -46,7 +46,8 @@ class LocalModel:
         except Exception as error:  # those of templates, processors and models have no common base
             line = show_name((str(error).strip() or type(error).__name__).splitlines()[0])
             raise CallError(Fault("silent", f"{self.name} fails: {line}"), again=False) from error
-        return Words(text, (length, ids.shape[1] - length))
+        said = ids.shape[1] - length
+        return Words(text, (length, said), cut=said >= MOST_TOKENS)
 
     def build_inputs(self, ask: Ask, nudge: int = 0) -> Any:
         """The tensors of an ask, on the model's device: its parts in order as one user's turn."""

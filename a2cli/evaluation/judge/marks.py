@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from a2cli.evaluation.config import Dimension
 from a2cli.evaluation.judge.questions import Ask
-from a2cli.evaluation.judge.showing import build_edit_ask, build_looks_ask, build_meaning_ask, get_request
+from a2cli.evaluation.judge.showing import build_edit_ask, build_looks_ask, build_meaning_ask
 from a2cli.metrics.measure import Values
 from a2cli.metrics.shots import Shot
 from a2cli.metrics.table import METRICS, MetricInfo
@@ -75,7 +75,7 @@ def has_needs(shot: Shot, info: MetricInfo) -> bool:
         "target": shot.target is not None,
         "source": shot.source is not None,
         "reference": shot.ref_rgb is not None,
-        "prompt": bool(get_request(shot)),
+        "prompt": bool(shot.request),
     }
     return all(there[need] for need in info.needs)
 

@@ -10,11 +10,15 @@ from a2cli.evaluation.judge.questions import Ask
 
 @dataclass(frozen=True)
 class Words:
-    """A model's answer. `tokens` in and out, None where it does not say; `refused`: it declined, and why."""
+    """A model's answer. `tokens` in and out, None where it does not say; `refused`: it declined, and why.
+
+    `cut`: it ended because it had become too long.
+    """
 
     text: str
     tokens: tuple[int, int] | None = None
     refused: str = ""
+    cut: bool = False
 
 
 class Model(Protocol):

@@ -22,7 +22,7 @@ from a2cli.evaluation.judge.questions import (
 )
 from a2cli.images.cutout import Cutout, crop_to_subject
 from a2cli.images.geometry import crop_image, get_bounding_box, get_zoom_crop, resize
-from a2cli.metrics.shots import GREY, Shot
+from a2cli.metrics.shots import Shot
 
 CONTEXT = 1.5  # of the region's box that a close-up shows
 LEAST_CLOSE_UP = 384  # px; smaller regions are enlarged
@@ -56,7 +56,7 @@ def build_meaning_ask(shot: Shot, side: int, *, swapped: bool = False) -> Ask:
     """VIEScore's semantic consistency, of an edit with source and request; the edit comes second, `swapped` first."""
     before = _show_source(shot, side, plain=not shot.hole)
     after = _show("edited", fit(shot.edited, side))
-    task = MEANING.task.format(request=clean_request(get_request(shot)))
+    task = MEANING.task.format(request=clean_request(shot.request))
     return Ask(MEANING, (ROLE, *(after + before if swapped else before + after), task))
 
 
@@ -100,11 +100,6 @@ def get_close_up(shot: Shot, side: int) -> np.ndarray:
     return crop_image(shot.edited, get_zoom_crop(shot.mask, size=size, context=CONTEXT))
 
 
-def get_request(shot: Shot) -> str:
-    """What was to be done, in words: the instruction, else the prompt."""
-    return shot.instruction.strip() or shot.prompt.strip()
-
-
 def clean_request(words: str) -> str:
     """A request on one line, in which nothing can pass for the end of the quotation or a model's control words."""
     table = str.maketrans({"<": "‹", ">": "›", "«": '"', "»": '"', "{": "(", "}": ")"})
@@ -124,14 +119,14 @@ def _show(name: str, rgb: np.ndarray) -> list[Part]:
 
 
 def _show_source(shot: Shot, side: int, *, plain: bool = False) -> list[Part]:
-    if shot.source is None:
+    given = shot.given
+    if given is None:
         return []
     if plain:
-        return _show("plain", fit(shot.source, side))
+        return _show("plain", fit(given, side))
     if not shot.hole:
-        return _show("source", get_outlined(shot.source, shot.mask, side))
-    empty = np.where(shot.mask[..., None], np.uint8(GREY), shot.source)
-    return _show("hole", get_outlined(empty, shot.mask, side))
+        return _show("source", get_outlined(given, shot.mask, side))
+    return _show("hole", get_outlined(given, shot.mask, side))
 
 
 def _show_reference(shot: Shot, side: int) -> list[Part]:

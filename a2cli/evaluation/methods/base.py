@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,11 +38,3 @@ def get_subject(case: Case) -> Cutout:
     if case.ref_rgb is None:
         raise DataError(f"{case.id}: no reference", hint="this method needs one; fill and telea need none")
     return cut_out(build_photo(case.ref_rgb, name=f"{case.id}: reference"), case.ref_mask)
-
-
-def get_shown_name(source: str | None) -> str | None:
-    """A model or adapter as it goes on record: a hub id as it is, of a path the last part alone."""
-    if source is None:
-        return None
-    path = Path(source).expanduser()
-    return path.absolute().name if path.exists() else source

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
+from a2cli import __version__
+from a2cli.errors import DataError
 from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig, MethodKind
 from a2cli.evaluation.methods.base import get_subject
@@ -22,14 +25,23 @@ PASTES: dict[MethodKind, Paste] = {
 
 
 class BaselineMethod:
-    """One of `BASELINES`; nothing outside the mask changes."""
+    """One of `BASELINES`; nothing outside the mask changes but under `target`."""
 
     def __init__(self, config: MethodConfig) -> None:
         self.name, self.kind = config.name, config.kind
-        self.identity: dict[str, Any] = {"kind": config.kind, "baseline": True}
+        self.identity: dict[str, Any] = {
+            "kind": config.kind,
+            "baseline": True,
+            "a2": __version__,
+            "opencv": cv2.__version__,
+        }
 
     def edit(self, task: Task) -> np.ndarray:
-        """Fill the mask. Raises `DataError` where the reference is missing and needed."""
+        """Fill the mask. Raises `DataError` where the reference or the target is missing and needed."""
+        if self.kind == "target":
+            if task.case.target is None:
+                raise DataError(f"{task.case.id}: no target", hint="no true edit of this record is known")
+            return task.case.target
         if self.kind == "telea":
             return baselines.fill_telea(task.source, task.mask)
         subject = get_subject(task.case)

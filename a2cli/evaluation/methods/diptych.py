@@ -9,8 +9,9 @@ import torch
 from a2cli.engine.prepare import to_pixels
 from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig
-from a2cli.evaluation.methods.base import get_shown_name, get_subject
+from a2cli.evaluation.methods.base import get_subject
 from a2cli.evaluation.methods.peer import Embeddings, FillPipeline, load_redux
+from a2cli.files import get_source_name
 from a2cli.images.cutout import crop_to_subject
 from a2cli.images.geometry import Crop, crop_image, crop_mask, get_zoom_crop, paste_back
 
@@ -39,10 +40,10 @@ class DiptychMethod:
         self.redux = "image_encoder" in self.fill.backbone.components
         self.identity = {
             **self.fill.describe(config),
-            "adapter": get_shown_name(config.adapter) if lora else "none",
+            "adapter": get_source_name(config.adapter) if config.adapter and lora else "none",
             "adapter_hash": lora_hash[:16],
             "text": "zeros and Redux tokens" if self.redux else "prompt",
-            "redux": get_shown_name(config.redux),
+            "redux": get_source_name(config.redux) if config.redux else None,
             "dilation": DILATION,
             "context": CONTEXT,
             "paste_back": "rectangle",

@@ -10,7 +10,8 @@ from a2cli import __version__
 from a2cli.engine.pipeline import EditOptions, EditPipeline
 from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig
-from a2cli.evaluation.methods.base import get_shown_name, get_subject
+from a2cli.evaluation.methods.base import get_subject
+from a2cli.files import get_source_name
 
 
 class A2Method:
@@ -28,9 +29,9 @@ class A2Method:
             "baseline": False,
             "a2": __version__,
             "backbone": config.backbone,
-            "model": get_shown_name(config.model) or "default",
+            "model": get_source_name(config.model or "default"),
             "base_hash": backbone.base_hash[:16],
-            "adapter": get_shown_name(config.adapter) or "default",
+            "adapter": get_source_name(config.adapter or "default"),
             "adapter_hash": self.pipeline.adapter_hash[:16],
             "resolution": traits.resolution,
             "steps": traits.steps if config.steps is None else config.steps,

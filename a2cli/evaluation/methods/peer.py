@@ -16,8 +16,7 @@ from a2cli.backbones.registry import load_backbone_class
 from a2cli.engine.pipeline import get_device
 from a2cli.errors import BackboneError, CheckpointError
 from a2cli.evaluation.config import MethodConfig
-from a2cli.evaluation.methods.base import get_shown_name
-from a2cli.files import PICKLE_SUFFIXES, show_name
+from a2cli.files import PICKLE_SUFFIXES, get_source_name, show_name
 from a2cli.lora.adapter import is_lora, load_lora
 
 Embeddings = tuple[torch.Tensor, torch.Tensor]
@@ -98,7 +97,7 @@ class FillPipeline:
             "baseline": False,
             "pipeline": f"diffusers {diffusers.__version__} FluxFillPipeline",
             "backbone": config.backbone,
-            "model": get_shown_name(config.model) or "default",
+            "model": get_source_name(config.model or "default"),
             "base_hash": self.backbone.base_hash[:16],
             "resolution": self.resolution,
             "steps": self.steps,

@@ -65,9 +65,9 @@ def load_answers(paths: Iterable[str | Path], key: StudyKey) -> Answers:
             for what, count in wrong.items()
         ]
     if not found:
-        raise DataError(
-            problems[0] if problems else "no files of answers", hint="the page saves them at its end"
-        )
+        if problems:
+            raise DataError(problems[0])  # with its own remedy
+        raise DataError("no files of answers", hint="the page saves them at its end")
     return Answers(tuple(found.values()), tuple(problems))
 
 

@@ -120,6 +120,8 @@ def load_key(path: str | Path) -> StudyKey:
 def load_json(path: str | Path) -> object:
     """A JSON file's value. Raises `DataError` naming the file; NaN and Infinity are no JSON."""
     shown = show_name(str(path))
+    if Path(path).exists() and not Path(path).is_file():
+        raise DataError(f"{shown}: not a regular file")  # a pipe would be waited for
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:

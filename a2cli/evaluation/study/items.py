@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError, DataError
 from a2cli.evaluation.candidates import EditFile, Place, list_candidates
@@ -15,7 +13,6 @@ from a2cli.evaluation.cases import CaseEntry
 from a2cli.evaluation.edits import get_edit_path
 from a2cli.evaluation.gallery import Views
 from a2cli.evaluation.protocols import Protocol
-from a2cli.evaluation.tasks import HOLE
 from a2cli.files import show_name
 
 
@@ -31,7 +28,6 @@ class StudyItem:
     protocol: str
     methods: tuple[str, ...]
     load: Callable[[], Views]
-    prompt: str = ""
 
 
 def list_items(
@@ -66,7 +62,7 @@ def _list_all(
             found = {name: path for name, path in paths.items() if path.is_file()}
             if len(found) > 1:
                 load = _get_loader(entry, protocol, found)
-                yield StudyItem(entry.id, entry.category, protocol.name, tuple(found), load, entry.prompt)
+                yield StudyItem(entry.id, entry.category, protocol.name, tuple(found), load)
 
 
 def _get_loader(entry: CaseEntry, protocol: Protocol, paths: Mapping[str, Path]) -> Callable[[], Views]:
@@ -81,12 +77,10 @@ def _get_loader(entry: CaseEntry, protocol: Protocol, paths: Mapping[str, Path])
                 raise DataError(f"{show_name(entry.id)}: {found.row.error}")
             shots[found.row.method] = found.shot
         first = next(iter(shots.values()))
-        if first.source is None:
+        photo = first.given
+        if photo is None:
             raise DataError(f"{show_name(entry.id)}: the photo before the edit is not known")
         pictures = {name: shot.edited for name, shot in shots.items()}
-        photo = first.source
-        if first.hole:
-            photo = np.where(first.mask[..., None], np.uint8(HOLE), photo)
-        return Views(photo, first.mask, pictures, first.target, first.ref_rgb)
+        return Views(photo, first.mask, pictures, first.target, first.ref_rgb, first.request)
 
     return load

@@ -24,6 +24,7 @@ from a2cli.masks.morph import require_bounding_box
 from a2cli.pages.outline import trace_mask
 
 MOST_BYTES = 96 << 20  # of pictures as base64; larger pages are slow to open
+QUALITY = 92  # of WebP: what the file loses must not hide what the edits differ in
 AROUND = 0.35  # of the mask's box, seen around it when zoomed in
 
 Slot = tuple[str, str]
@@ -43,6 +44,7 @@ class _Scene:
     reference: Small | None
     outline: str
     zoom: list[float]
+    prompt: str
 
 
 @dataclass
@@ -93,7 +95,7 @@ def build_study(config: StudyConfig, items: Sequence[StudyItem]) -> tuple[str, S
     album, records = _Album(), []
     for trial in coded:
         slot = trial.id, trial.protocol
-        records.append(_build_record(trial, scenes[slot], by_slot[slot].prompt, album))
+        records.append(_build_record(trial, scenes[slot], album))
     key = StudyKey(study, config.title, config.seed, config.questions, methods, tuple(coded), tuple(left_out))
     data = {
         "study": study,
@@ -180,7 +182,7 @@ def _name_trials(study: str, trials: Sequence[tuple[Trial, int | None]]) -> list
 
 def _build_scene(views: Views, side: int) -> _Scene:
     def shrink(rgb: np.ndarray) -> Small:
-        data, (height, width) = encode_thumbnail(rgb, side)
+        data, (height, width) = encode_thumbnail(rgb, side, quality=QUALITY)
         return base64.b64encode(data).decode(), width, height
 
     source = shrink(views.source)
@@ -191,14 +193,15 @@ def _build_scene(views: Views, side: int) -> _Scene:
         None if views.reference is None else shrink(views.reference),
         "" if whole else trace_mask(views.mask, size),
         [] if whole else _get_zoom(views.mask, size),
+        views.prompt,
     )
 
 
-def _build_record(trial: Trial, scene: _Scene, prompt: str, album: _Album) -> dict[str, Any]:
+def _build_record(trial: Trial, scene: _Scene, album: _Album) -> dict[str, Any]:
     """What the page knows of a trial: numbers of pictures, the mask, the prompt."""
     return {
         "code": trial.code,
-        "prompt": prompt,
+        "prompt": scene.prompt,
         "source": album.add(scene.source),
         "reference": None if scene.reference is None else album.add(scene.reference),
         "left": album.add(scene.edits[trial.left]),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from a2cli.errors import ConfigError
 from a2cli.evaluation.benchmarks.listing import list_cases
 from a2cli.evaluation.cases import CaseEntry
-from a2cli.evaluation.config import EvalConfig
+from a2cli.evaluation.config import SYNTH, EvalConfig
 from a2cli.evaluation.protocols import parse_protocols
-from a2cli.evaluation.results import EDITS
+from a2cli.evaluation.results import EDITS, RESULTS
+from a2cli.evaluation.store import load_results
 from a2cli.evaluation.study.config import StudyConfig, StudyKey, load_key, write_key
 from a2cli.evaluation.study.items import list_items
 from a2cli.evaluation.study.make import build_study
@@ -37,6 +39,24 @@ def make_study(config: EvalConfig, study: StudyConfig, page: Path, key: Path) ->
     write_key(made, key)
     write_page(text, page)
     return made
+
+
+def load_given(folder: Path, data: str | None) -> dict[str, Any]:
+    """The records and masks of the evaluation in a folder, as settings; none where it left no results.
+
+    `data` is where its records are said to be now. Raises `ConfigError` where nothing says that and they are not where
+    they were, `DataError` as `load_results` does.
+    """
+    if not (folder / RESULTS).is_file():
+        return {}
+    config = load_results(folder).config
+    path = str(config.get("data", {}).get("path", SYNTH))
+    if data is None and path != SYNTH and not set(path) & set("*?[") and not Path(path).exists():
+        raise ConfigError(
+            f"{show_name(str(folder))}: the records were of {show_name(path)}, which is not here",
+            hint="name them with --data",
+        )
+    return {name: config[name] for name in ("data", "protocols", "rough_radius") if name in config}
 
 
 def list_methods(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ SCRIPT = r"""
   const { study, questions, trials, pictures } = STUDY;
   const steps = trials.flatMap((trial) => questions.map((question) => ({ trial, question })));
   const place = `a2-study-${study}`;
-  const SOONEST = 200; // ms after which an answer counts: a double click or a held key is none
+  const SOONEST = 500; // ms after which an answer counts: a double click or a held key is none
   const SVG = "http://www.w3.org/2000/svg";
   let state = recall(), since = 0, address = "";
 
@@ -61,7 +61,7 @@ SCRIPT = r"""
     find("zoom").disabled = find("mask").disabled = !trial.outline;
     document.body.classList.toggle("bare", !isPressed("mask"));
     find("question").textContent = question.text;
-    find("prompt").textContent = trial.prompt && `Prompt: ${trial.prompt}`;
+    find("prompt").textContent = trial.prompt && `Asked for: ${trial.prompt}`;
     find("place").textContent = `${done + 1} of ${steps.length}`;
     find("bar").firstElementChild.style.width = `${(100 * done) / steps.length}%`;
     find("undo").disabled = done === 0;
@@ -128,6 +128,12 @@ SCRIPT = r"""
     ask();
     find("question").focus({ preventScroll: true });
   }
+  function afresh() {
+    const button = find("restart"), lost = `Discard ${state.answers.length} answers`;
+    if (button.textContent !== lost) { button.textContent = lost; return; }
+    state = begin();
+    start();
+  }
   const keys = {
     ArrowLeft: () => answer("left"), a: () => answer("left"), ArrowRight: () => answer("right"),
     b: () => answer("right"), ArrowDown: () => answer("tie"), "=": () => answer("tie"), Backspace: undo, u: undo,
@@ -136,6 +142,7 @@ SCRIPT = r"""
   addEventListener("keydown", (event) => {
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     const typed = event.target.closest?.("input, textarea");
+    if (event.repeat && event.key === "Enter" && !typed) event.preventDefault(); // held on a button
     if (!act || typed || !find("intro").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     if (!event.repeat) act();
@@ -143,7 +150,7 @@ SCRIPT = r"""
   for (const [id, act] of [["choose-left", () => answer("left")], ["choose-right", () => answer("right")],
     ["tie", () => answer("tie")], ["undo", undo], ["back", undo], ["zoom", () => toggle("zoom")],
     ["mask", () => toggle("mask")], ["start", start], ["save", save], ["copy", copy],
-    ["restart", () => { state = begin(); start(); }]]) find(id).addEventListener("click", act);
+    ["restart", afresh]]) find(id).addEventListener("click", act);
   if (state.answers.length) {
     find("start").textContent = `Go on (${state.answers.length} of ${steps.length} done)`;
     find("restart").hidden = false;

@@ -35,7 +35,7 @@ GOOD = say(MARKS)
 BAD: dict[str, tuple[Answer, str, bool]] = {
     "busy": (Answer(b'{"error": {"message": "slow down"}}', 429, {"Retry-After": "0"}), SILENT, False),
     "down": (Answer(b"<html>500</html>", 500), SILENT, False),
-    "hung up": (Answer(None), SILENT, False),
+    "hung up": (Answer(None), SILENT, True),
     "closed early": (replace(GOOD, cut=20), SILENT, True),
     "html": (Answer(b"<html>welcome</html>"), NONSENSE, True),
     "not an object": (Answer(b"[]"), NONSENSE, True),
@@ -44,6 +44,7 @@ BAD: dict[str, tuple[Answer, str, bool]] = {
     "null": (Answer(b'{"choices": [{"message": {"content": null}}]}'), NONSENSE, True),
     "no message": (Answer(b'{"choices": [{}]}'), NONSENSE, True),
     "prose": (say("It looks rather good, 85 of 100."), NONSENSE, True),
+    "no reason": (say_gemini("", finishReason="OTHER", content={}), NONSENSE, True),
     "cut JSON": (say('{"boundary_quality": 80, "visual_rea', finish_reason="length"), NONSENSE, True),
     "wrong keys": (say({"score": 5}), NONSENSE, True),
     "out of range": (say(dict.fromkeys(MARKS, 101)), NONSENSE, True),
@@ -79,6 +80,19 @@ def test_what_does_not_pass_is_missing(tmp_path: Path, name: str) -> None:
     assert report["spent"] == 2 * paid and not list(tmp_path.glob("*.json"))
     assert report["details"][reason].isprintable()
     json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [say('{"boundary_quality": 8', finish_reason="length"), say_gemini("", finishReason="MAX_TOKENS")],
+    ids=["openai", "gemini"],
+)
+def test_an_answer_that_is_cut_off_says_so(tmp_path: Path, answer: Answer) -> None:
+    api = "openai" if b"choices" in (answer.body or b"") else "gemini"
+    with serve_api(answer) as server:
+        judge = open_on(server, tmp_path, api=api, retries=0)
+        judge.measure([build_shot()])
+    assert judge.report()["details"][NONSENSE].startswith("cut off for its length: ")
 
 
 def test_one_missing_mark_leaves_the_others_and_no_mean(tmp_path: Path) -> None:
@@ -171,7 +185,7 @@ def test_a_request_that_is_wrong_for_other_reasons_is_not_repeated(tmp_path: Pat
 def test_late_and_dripping_servers_are_left(tmp_path: Path) -> None:
     for answer in (replace(GOOD, wait_s=3.0), replace(GOOD, drip_s=0.05)):
         with serve_api(answer) as server:
-            judge = open_on(server, tmp_path, retries=1, timeout_s=0.2)
+            judge = open_on(server, tmp_path, retries=1, timeout_s=0.1)
             started = time.monotonic()
             assert judge.measure([build_shot()]) == [{}]
             assert time.monotonic() - started < 2 and len(server.requests) == 2

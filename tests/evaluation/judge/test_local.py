@@ -75,6 +75,7 @@ def test_nonsense_is_coverage_zero_and_no_number(
     assert judge.measure([build_shot()]) == [{}]
     report = judge.report()
     assert report["failed"] == {NONSENSE: 1} and report["coverage"] == dict.fromkeys(report["expected"], 0.0)
+    assert report["details"][NONSENSE].startswith("cut off for its length") or report["tokens_out"] < 16
     assert report["calls"] == 2 and 0 < report["tokens_out"] <= 16 and report["budget"] is None
     assert not list(tmp_path.iterdir())
     json.dumps(report, allow_nan=False)
@@ -135,7 +136,7 @@ def test_models_that_cannot_judge_are_refused(folders: dict[str, str], tmp_path:
         load_judge(bare, "cpu")
 
 
-@pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1), (7, 9)])
+@pytest.mark.parametrize("size", [(1, 300), (1, 1)])
 def test_odd_pictures_end_in_an_answer_or_a_failure(
     folders: dict[str, str], size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,9 +27,9 @@ def make_item(number: int, methods: Sequence[str] = METHODS, *, broken: bool = F
         mask = np.zeros((48, 64), bool)
         mask[16:32, 24:40] = True
         edits = {name: np.roll(photo, 5 * i + 3, axis=1) for i, name in enumerate(methods)}
-        return Views(photo, mask, edits, photo, photo[:32, :32])
+        return Views(photo, mask, edits, photo, photo[:32, :32], "a thing")
 
-    return StudyItem(f"case {number}", "ab"[number % 2], "fine", tuple(methods), load, "a thing")
+    return StudyItem(f"case {number}", "ab"[number % 2], "fine", tuple(methods), load)
 
 
 def make_study(count: int, methods: Sequence[str] = METHODS, **settings: object) -> tuple[str, StudyKey]:

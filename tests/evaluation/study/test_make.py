@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import replace
@@ -47,9 +48,10 @@ def test_sides_are_those_of_the_key() -> None:
     data = get_data(page)
     views = {f"case {i}": make_item(i).load() for i in range(6)}
     for record, trial in zip(data["trials"], key.trials, strict=True):
+        assert record["prompt"] == "a thing"
         for side in ("left", "right"):
             edit = views[trial.id].edits[getattr(trial, side)]
-            bytes_, (height, width) = encode_thumbnail(edit, 512)
+            bytes_, (height, width) = encode_thumbnail(edit, 512, quality=92)
             assert data["pictures"][record[side]] == [base64.b64encode(bytes_).decode(), width, height]
         assert record["zoom"] == [24 - 5.6, 16 - 5.6, 16 + 11.2, 16 + 11.2]
         points = np.array([pair.split() for pair in record["outline"].strip("MZ").split("L")], float)
@@ -146,6 +148,9 @@ def test_a_key_is_read_as_it_was_written(tmp_path: Path) -> None:
             load_key(path)
     with pytest.raises(DataError, match="cannot be read"):
         load_key(tmp_path / "none.json")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe: not a regular file"):
+        load_key(tmp_path / "pipe")
 
 
 def test_items_are_the_records_that_two_methods_edited(tmp_path: Path) -> None:

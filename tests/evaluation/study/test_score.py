@@ -217,6 +217,10 @@ def test_what_is_wrong_with_a_file_is_one_line_and_the_rest_counts(tmp_path: Pat
         load_answers([files[2]], key)
     with pytest.raises(DataError, match="no files"):
         load_answers([], key)
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(DataError) as caught:
+        load_answers([tmp_path / "other.json"], key)
+    assert str(caught.value).count("the page saves them") == 1
 
 
 def test_a_file_handed_in_twice_counts_once(tmp_path: Path) -> None:

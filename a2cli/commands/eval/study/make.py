@@ -30,16 +30,17 @@ def make(
 ) -> None:
     """Write a page that shows pairs of edits without names, and the key to its answers.
 
-    Edits come from the folder of an evaluation; name its records and masks as you did there.
+    Edits, records and masks are those of the evaluation in OUT, unless options or a file of settings name others.
     """
     from a2cli.config.load import build
     from a2cli.evaluation.settings import load_eval_config, split_words
     from a2cli.evaluation.study.config import StudyConfig
-    from a2cli.evaluation.study.run import list_methods, make_study
+    from a2cli.evaluation.study.run import list_methods, load_given, make_study
 
     folder, words = Path(out), split_words(methods or ())
     options = {"out": out, "methods": words or list_methods(folder), "data.path": data, "data.limit": limit}
     options |= {"data.per_category": per_category, "protocols": split_words(protocol) if protocol else None}
+    options = {name: value for name, value in options.items() if value is not None}
     study = build(
         StudyConfig,
         {
@@ -54,7 +55,8 @@ def make(
         where="study",
     )
     with open_console(quiet=quiet) as console:
-        settings = load_eval_config(config, changes or (), options)
+        before = {} if config or changes else load_given(folder, data)
+        settings = load_eval_config(config, changes or (), before | options)
         where = Path(page) if page else folder / "study.html"
         kept = Path(key) if key else folder / "study-key.json"
         made = make_study(settings, study, where, kept)
