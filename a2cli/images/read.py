@@ -24,6 +24,7 @@ from a2cli.files import show_name
 from a2cli.images.colour import get_samples, to_srgb
 from a2cli.images.exif import ORIENTATION, get_exif, set_upright, turn_upright
 from a2cli.images.photo import Photo
+from a2cli.images.png import has_damaged_pixels
 from a2cli.types import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
@@ -76,6 +77,8 @@ def _read(file: IO[bytes], name: str, max_pixels: int) -> Photo:
                 f"{shown}: holds several frames or pages",
                 hint="save the one you want as its own file, e.g. magick 'FILE[0]' frame.png",
             )
+        if image.format == "PNG" and has_damaged_pixels(file):
+            raise DataError(f"{shown}: a damaged picture (checksum)", hint="export or download it again")
         return _decode(image, file, name)
 
 
