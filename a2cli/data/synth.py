@@ -187,15 +187,6 @@ def repose(pair: Pair, mask: np.ndarray, rng: np.random.Generator) -> Pair:
     )
 
 
-def get_heldout_pairs(
-    n_per_category: int = 25, *, size: int = 128, seed: int = 2026, photos: str | None = None
-) -> list[Pair]:
-    """Make the evaluation set: `n_per_category` pairs of each category from held-out glyphs and photographs."""
-    config = SynthConfig(size=size, photos=photos, recolour=0.0)
-    count = n_per_category * len(CATEGORIES)
-    return [synthesise(i, seed=seed, split="test", config=config) for i in range(count)]
-
-
 def _get_provenance(subject: Subject, scene: Rights, around: Surroundings, hidden: float) -> Provenance:
     """The subject is source and group; authors and licences are those of every picture in the pair."""
     every = (subject.rights, scene, *around.rights)

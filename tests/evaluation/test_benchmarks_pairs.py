@@ -27,7 +27,7 @@ from a2cli.config.load import build
 from a2cli.curation.convert import ConvertConfig, convert
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import Pair
-from a2cli.data.synth import SynthConfig, get_heldout_pairs
+from a2cli.data.synth import SynthConfig, synthesise
 from a2cli.errors import A2Error, ConfigError, DataError
 from a2cli.evaluation.benchmarks.detect import detect_benchmark
 from a2cli.evaluation.benchmarks.listing import describe_data, list_cases
@@ -169,7 +169,7 @@ def test_synth_alone_is_the_held_out_set_whatever_else_is_set_of_it() -> None:
 def test_synthesised_pairs_are_those_that_were_held_out() -> None:
     config = HeldOutConfig(size=48)
     cases = get_cases("synth", per_category=1, synth=config, seed=7)
-    pairs = get_heldout_pairs(1, size=48, seed=7)
+    pairs = [synthesise(i, seed=7, split="test", config=config) for i in range(8)]
     assert list(cases) == [pair.id for pair in pairs]
     for pair in pairs[:3]:
         assert cases[pair.id].category == pair.category
