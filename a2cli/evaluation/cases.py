@@ -15,8 +15,9 @@ class Case:
     `source` is the photo before the edit; with `hole` it is the target itself, and the pixels under the mask are taken
     out before a method sees it. `mask` is the exact mask of what is replaced. `target` is None where no true edit is
     known (GEdit, unpaired VITON-HD), the reference where there is none but the prompt. `prompt` says what the edit
-    shows, `instruction` what is to be done where a data set words that apart. With `resize_edits` an edit of another
-    size is brought to the photo's, as the data set's own script does.
+    shows, `source_prompt` what the source does where that is known, `instruction` what is to be done where a data set
+    words that apart. With `resize_edits` an edit of another size is brought to the photo's, as the data set's own
+    script does.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Case:
     prompt: str = ""
     instruction: str = ""
     resize_edits: bool = False
+    source_prompt: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def add_turns_before(entries: Iterable[CaseEntry]) -> list[CaseEntry]:
 
 @dataclass(frozen=True)
 class Task:
-    """A case under one protocol's mask, as a method gets it: `source` has its hole (grey HOLE) where the case asks so.
+    """A case under one protocol's mask, as a method gets it: `source` has its hole (GREY) where the case asks so.
 
     `seed` is a function of the run's seed and the case's id alone.
     """

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from a2cli.evaluation.markdown import FINE, SWEEP, choose_headline, mark
-from a2cli.evaluation.results import Part, Results, Score
+from a2cli.evaluation.markdown import FINE, FOLLOWS, SWEEP, choose_headline, mark
+from a2cli.evaluation.results import Part, Results, Row, Score
+from a2cli.evaluation.stats import get_quantile
 from a2cli.metrics.table import find_metric
 from a2cli.pages.estimates import (
     ESTIMATE_STYLE,
+    SPAN,
     Estimate,
     Line,
     Place,
@@ -25,6 +27,8 @@ from a2cli.pages.plots import escape_text
 MOST_BYTES = 800_000  # of bars by category; panels beyond that have none
 BARRED = 3  # protocols that have bars by category
 MOST_CATEGORIES = 16  # those of most edits; a data set may name hundreds
+TOLD = "95 % intervals (Student's t over records, or groups of records that belong together)."
+UNTOLD = "1.96 standard errors either way: how many records stand alone is not known here."
 _CHANGE = re.compile(r"(dilate|erode)-(\d+(?:\.\d+)?)(pct)?")
 
 CHART_STYLE = (
@@ -55,27 +59,33 @@ CHART_SCRIPT = r"""
 
 @dataclass(frozen=True)
 class Look:
-    """How the methods are drawn, and what was measured of each under each protocol."""
+    """How the methods are drawn, and what was measured of each under each protocol: scores, and rows with values."""
 
     kinds: dict[str, str]
     parts: dict[tuple[str, str], Part]
+    rows: Mapping[tuple[str, str], Sequence[Row]]
 
 
-def get_look(results: Results) -> Look:
+def get_look(results: Results, rows: Sequence[Row]) -> Look:
     """Colours of the methods: baselines in greys. One method keeps its colour through the page."""
     kinds = get_kinds([bool(facts.get("baseline")) for facts in results.methods.values()])
+    measured: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if not row.error:
+            measured.setdefault((row.method, row.protocol), []).append(row)
     return Look(
         dict(zip(results.methods, kinds, strict=True)),
         {(part.method, part.protocol): part for part in results.parts},
+        measured,
     )
 
 
-def build_panels(results: Results, keys: Sequence[str]) -> str:
+def build_panels(results: Results, look: Look, keys: Sequence[str]) -> str:
     """The charts of every value, of which the page's script shows one at a time; "" where nothing can be drawn."""
     categories = _list_categories(results)
     if len(results.protocols) < 2 and len(categories) < 2:
         return ""
-    look, panels, size = get_look(results), "", 0
+    panels, size = "", 0
     first = [*choose_headline(keys), *keys]
     full = set()
     for key in dict.fromkeys(first):  # the headline values have their bars before the others
@@ -116,11 +126,18 @@ def place_protocols(names: Sequence[str]) -> list[Place]:
     ]
 
 
-def get_estimate(score: Score | None) -> Estimate | None:
-    """A score as a chart draws it; None where there is none."""
+def get_estimate(score: Score | None, rows: Sequence[Row], key: str) -> Estimate | None:
+    """A score as a chart draws it, with its 95 % interval; None where there is none.
+
+    The interval is Student's, as that of differences: of the groups, and items of no group, among `rows` that have a
+    value; without rows 1.96 standard errors.
+    """
     if score is None or score.mean is None or not math.isfinite(score.mean):
         return None
-    return Estimate(score.mean, score.se if score.se is not None and math.isfinite(score.se) else None)
+    if score.se is None or not math.isfinite(score.se):
+        return Estimate(score.mean)
+    apart = len({row.group or (row.id,) for row in rows if key in row.values})
+    return Estimate(score.mean, score.se, get_quantile(apart - 1) if apart > 1 else SPAN)
 
 
 def _build_panel(results: Results, look: Look, key: str, categories: Sequence[str], full: bool) -> str:
@@ -128,7 +145,11 @@ def _build_panel(results: Results, look: Look, key: str, categories: Sequence[st
     charts = _build_slope(results, look, key) if len(results.protocols) > 1 else ""
     charts += _build_bars(results, look, key, categories)
     better = "Higher is better." if info.higher_is_better else "Lower is better."
-    words = f"{info.definition[0].upper()}{info.definition[1:]}. {better} Whiskers: 1.96 standard errors either way."
+    words = f"{info.definition[0].upper()}{info.definition[1:]}. {better}"
+    if not info.of_set:
+        words += f" Whiskers: {TOLD if look.rows else UNTOLD}"
+    if "@" in key and len(results.protocols) > 1:
+        words += f" {FOLLOWS}"
     if not full:
         words += " Bars by category are left out: the page would be too large."
     return (
@@ -141,8 +162,10 @@ def _build_slope(results: Results, look: Look, key: str) -> str:
     places = place_protocols(list(results.protocols))
 
     def get_values(method: str) -> list[Estimate | None]:
-        parts = [look.parts.get((method, place.name)) for place in places]
-        return [get_estimate(part.scores.get(key)) if part else None for part in parts]
+        parts = [
+            (look.parts.get(name), look.rows.get(name, ())) for name in ((method, p.name) for p in places)
+        ]
+        return [get_estimate(part.scores.get(key), rows, key) if part else None for part, rows in parts]
 
     title = "From mask to mask" if places[0].name == FINE else "By strength of the change"
     return slope_chart(places, _get_lines(results, look, get_values), title=title)
@@ -158,7 +181,10 @@ def _build_bars(results: Results, look: Look, key: str, categories: Sequence[str
         def get_values(method: str, protocol: str = protocol) -> list[Estimate | None]:
             part = look.parts.get((method, protocol))
             found = part.per_category if part else {}
-            return [get_estimate(found.get(name, {}).get(key)) for name in categories]
+            own: dict[str, list[Row]] = {name: [] for name in categories}
+            for row in look.rows.get((method, protocol), ()):
+                own.get(row.category, []).append(row)
+            return [get_estimate(found.get(name, {}).get(key), own[name], key) for name in categories]
 
         drawn[protocol] = _get_lines(results, look, get_values)
     known = [one for lines in drawn.values() for line in lines for one in line.values if one]

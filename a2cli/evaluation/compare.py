@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError, DataError
+from a2cli.evaluation.protocols import get_name
 from a2cli.evaluation.results import Row
 from a2cli.evaluation.stats import get_difference
 from a2cli.evaluation.store import load_results, load_rows
@@ -34,7 +35,9 @@ class Edits:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One value of `b` against `a` ("method/protocol"), over the `n` records that both edited.
+    """One value of `b` against `a`, over the `n` records that both edited.
+
+    The sides are called "method/protocol", with their folders' names before that where these are two.
 
     `difference` is the mean of b - a, `low` to `high` its 95 % interval (bootstrap over records, or over groups of
     them), None where too few stand alone. `verdict` is of b: better or worse in the metric's own direction where the
@@ -66,13 +69,15 @@ def choose_pairs(
     """Which rows of `a` are set against which of `b`.
 
     Without `methods` those named in both, or the only one of each; one name is taken of both, two are of `a` and of
-    `b`. Protocols likewise. Raises `ConfigError` for unknown names, where nothing is left, and for rows against
-    themselves.
+    `b`. Protocols likewise, in any spelling. Raises `ConfigError` for unknown names, where nothing is left, and for
+    rows against themselves.
     """
     pairs = [
         ((mine, under), (other, instead))
         for mine, other in _match("method", a, b, a.methods, b.methods, methods)
-        for under, instead in _match("protocol", a, b, a.protocols, b.protocols, protocols)
+        for under, instead in _match(
+            "protocol", a, b, a.protocols, b.protocols, [get_name(name) for name in protocols]
+        )
     ]
     if a.path == b.path and any(one == other for one, other in pairs):
         raise ConfigError(
@@ -86,13 +91,34 @@ def compare_edits(
     a: Edits, b: Edits, pairs: Iterable[tuple[Name, Name]], *, resamples: int = 2000, seed: int = 0
 ) -> list[Comparison]:
     """Every value that both sides of a pair have, in the table's order; raises `DataError` where no pair has any."""
-    found = [one for pair in pairs for one in _compare_pair(a, b, *pair, resamples, seed)]
+    sides = [f"{label}/" if label else "" for label in _get_labels(a, b)]
+    found = [
+        replace(one, a=f"{sides[0]}{one.a}", b=f"{sides[1]}{one.b}")
+        for pair in pairs
+        for one in _compare_pair(a, b, *pair, resamples, seed)
+    ]
     if not found:
         raise DataError(
             f"{show_name(a.path)} and {show_name(b.path)} have no edit of the same record in common",
             hint="compare runs over the same data, or name methods with --method X --method Y",
         )
     return found
+
+
+def list_unmatched(a: Edits, b: Edits, pairs: Iterable[tuple[Name, Name]]) -> list[str]:
+    """A line for each pair with records that one side alone has measured: how many of each are left out."""
+    lines = []
+    first, second = (f"{label}/" if label else "" for label in _get_labels(a, b))
+    for mine, other in pairs:
+        ours, theirs = _get_ids(a, mine), _get_ids(b, other)
+        if ours != theirs:
+            names = f"{first}{'/'.join(mine)}", f"{second}{'/'.join(other)}"
+            counts = [
+                f"{len(one - another)} of {len(one)} edits of {show_name(name)}"
+                for name, one, another in zip(names, (ours, theirs), (theirs, ours), strict=True)
+            ]
+            lines.append(f"without a counterpart, and left out: {', '.join(counts)}")
+    return lines
 
 
 def list_rows(found: Sequence[Comparison]) -> list[tuple[str, ...]]:
@@ -115,6 +141,24 @@ def get_verdict(key: str, low: float | None, high: float | None) -> Verdict:
     if low is None or high is None or low <= 0 <= high:
         return "undecided"
     return "better" if (low > 0) == find_metric(key).higher_is_better else "worse"
+
+
+def _get_ids(edits: Edits, name: Name) -> set[str]:
+    return {row.id for row in edits.rows if (row.method, row.protocol) == name}
+
+
+def _get_labels(a: Edits, b: Edits) -> tuple[str, str]:
+    """What tells two folders apart: their names, with those of folders above where they are called alike."""
+    first, second = (_get_folder(edits.path).parts for edits in (a, b))
+    if first == second:
+        return "", ""
+    count = next((n for n in range(1, 99) if first[-n:] != second[-n:]), 99)
+    return "/".join(first[-count:]), "/".join(second[-count:])
+
+
+def _get_folder(path: str) -> Path:
+    where = Path(path).resolve()
+    return where if where.is_dir() else where.parent
 
 
 def _match(

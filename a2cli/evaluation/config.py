@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from a2cli.config.suggest import get_suggestion
 from a2cli.data.synth import SynthConfig
 from a2cli.errors import ConfigError
 from a2cli.metrics.measure import Weights
@@ -14,6 +16,8 @@ Benchmark = Literal["auto", "pairs", "synth", "anyinsertion", "viton-hd", "magic
 MethodKind = Literal["mean", "telea", "paste", "registered", "poisson", "target", "a2", "fill", "diptych"]
 KINDS: tuple[MethodKind, ...] = get_args(MethodKind)
 BASELINES: tuple[MethodKind, ...] = ("mean", "telea", "paste", "registered", "poisson", "target")
+WITHOUT_REFERENCE: tuple[MethodKind, ...] = ("fill", "telea", "target")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,4})?", re.ASCII)
 JudgeKind = Literal["openai", "gemini", "local"]
 Dimension = Literal["a2", "vie"]
 
@@ -132,6 +136,7 @@ class JudgeConfig:
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError("judge.model is missing", hint="name the model that judges")
+        _check_device("judge.device", self.device)
         wrong = {
             "retries": self.retries < 0,
             "timeout_s": not self.timeout_s > 0,
@@ -151,8 +156,8 @@ class GateConfig:
     """When a run fails with exit code 4.
 
     `fail_under` and `fail_over` hold [METHOD/][PROTOCOL/]METRIC=VALUE, for every method that is no baseline and every
-    protocol where they name none. `baseline` is an older results.json; no value may be worse than there by more than
-    `rtol` of it, in the metric's own direction. What is missing or NaN fails.
+    protocol where they name none. `baseline` is an older results.json of the same records; no value may be worse than
+    there by more than `rtol` of it, in the metric's own direction, nor be of fewer edits. What is missing or NaN fails.
     """
 
     fail_under: tuple[str, ...] = ()
@@ -217,8 +222,15 @@ class EvalConfig:
         for name, least in (("batch_size", 1), ("workers", 1), ("bootstrap", 0), ("gallery", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        _check_device("device", self.device)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed must be 0 or more, not {self.seed}")
+
+
+def _check_device(name: str, device: str) -> None:
+    if not DEVICE.fullmatch(device):
+        hint = get_suggestion(device, ["auto", "cpu", "cuda", "cuda:N", "mps"])
+        raise ConfigError(f"{name}: there is no {device!r}", hint=hint)
 
 
 def parse_method(text: str) -> MethodConfig:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 from a2cli.evaluation.config import GateConfig
+from a2cli.evaluation.protocols import get_name
 from a2cli.evaluation.results import Part, Results, Score
 from a2cli.files import show_name
 from a2cli.metrics.table import find_metric
 
 ATOL = 1e-9  # what a value may be worse by where `rtol` of the old one is less: rounding, and all of it at 0
+RECORDS = (
+    "records_sha256",
+    "seed",
+    "synth",
+    "turns",
+    "pairs",
+    "source",
+)  # of a run's data: what decides its records
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,24 @@ def parse_thresholds(
 ) -> list[Threshold]:
     """The thresholds of a run; `methods` says of each whether it is a baseline, `metrics` are the names it measures.
 
-    Raises `ConfigError` for one that cannot be read, names what the run does not have, or would hold for nothing.
+    Raises `ConfigError` for one that cannot be read, names what the run does not have, would hold for nothing, or
+    bounds a value on the side where it is good.
     """
     measured = set(metrics)
     found = []
     for option, texts in (("--fail-under", config.fail_under), ("--fail-over", config.fail_over)):
         for text in texts:
             threshold = _parse(option, text, list(methods), protocols)
-            if (name := find_metric(threshold.key).name) not in measured:
-                raise ConfigError(f"{option} {text!r}: {name} is not measured", hint=f"add --metrics {name}")
+            info = find_metric(threshold.key)
+            if info.higher_is_better != (option == "--fail-under"):
+                side, other = (
+                    ("higher", "--fail-under") if info.higher_is_better else ("lower", "--fail-over")
+                )
+                raise ConfigError(f"{option} {text!r}: {info.name} is better {side}", hint=f"{other} {text}")
+            if info.name not in measured:
+                raise ConfigError(
+                    f"{option} {text!r}: {info.name} is not measured", hint=f"add --metrics {info.name}"
+                )
             if threshold.method is None and all(methods.values()):
                 raise ConfigError(
                     f"{option} {text!r}: every method is a baseline",
@@ -82,9 +101,13 @@ def check_thresholds(thresholds: Iterable[Threshold], results: Results) -> list[
 def check_baseline(new: Results, old: Results, rtol: float) -> tuple[list[str], list[str]]:
     """Lines for what is worse than in an older run, and lines for what makes the two hard to compare.
 
-    Every mean of `old`, of methods that are no baseline, must be there and not be worse, in the metric's direction, by
-    more than `rtol` of its size, or ATOL where that is less: of an old 0 nothing may be lost.
+    Every mean of `old`, of methods that are no baseline, must be there, of no fewer edits, and not be worse, in the
+    metric's direction, by more than `rtol` of its size, or ATOL where that is less: of an old 0 nothing may be lost.
+    Means of other records say nothing: that is one line, and no mean is looked at.
     """
+    others = [name for name in RECORDS if not _is_same(new.data.get(name), old.data.get(name))]
+    if others:
+        return [f"the records are others than in the baseline: {_tell_records(new, old, others)}"], []
     parts = {(part.method, part.protocol): part for part in new.parts}
     kept = set(list_judged(old))
     missed, warned = [], _list_differences(new, old)
@@ -97,7 +120,8 @@ def check_baseline(new: Results, old: Results, rtol: float) -> tuple[list[str], 
             missed.append(f"{place} is missing, the baseline has it")
             continue
         if now.n != before.n:
-            warned.append(f"{place}: {now.n} edits measured, {before.n} in the baseline")
+            told = missed if now.n < before.n else warned
+            told.append(f"{place}: {now.n} edits measured, {before.n} in the baseline")
         for key, score in before.scores.items():
             if score.mean is None:
                 continue
@@ -107,15 +131,38 @@ def check_baseline(new: Results, old: Results, rtol: float) -> tuple[list[str], 
                 side = "least" if find_metric(key).higher_is_better else "most"
                 wanted = f"at {side} {least:.6g} (baseline {score.mean:.6g}, {rtol:g} of it allowed)"
                 missed.append(f"{place} {key} {_describe(mine, key, now, new)}, wanted {wanted}")
+            elif mine.n < score.n and now.n >= before.n:
+                missed.append(f"{place} {key} is of {mine.n} edits, of {score.n} in the baseline")
     return missed, warned
 
 
-def require_judged(old: Results, path: str) -> None:
-    """Raise `ConfigError` for an older run of baselines alone: nothing would be held against it."""
+def require_comparable(old: Results, path: str, metrics: Iterable[str]) -> None:
+    """Raise `ConfigError` for an older run with values of metrics that are not among `metrics`, those measured now.
+
+    So for one of baselines alone: nothing would be held against it.
+    """
     if not list_judged(old):
         raise ConfigError(
             f"{show_name(path)}: every method there is a baseline",
             hint="name the results of a model, or of --pred",
+        )
+    kept, measured = set(list_judged(old)), set(metrics)
+    keys = [
+        key
+        for part in old.parts
+        if part.method in kept
+        for key, s in part.scores.items()
+        if s.mean is not None
+    ]
+    lacking = [info for info in dict.fromkeys(map(find_metric, keys)) if info.name not in measured]
+    if lacking:
+        names = [info.name for info in lacking if info.family != "judge"]
+        adds = [f"--metrics {','.join(names)}"] if names else []
+        adds += ["--judge API:MODEL"] if len(names) < len(lacking) else []
+        verb = "is" if len(lacking) == 1 else "are"
+        raise ConfigError(
+            f"--baseline {show_name(path)}: {', '.join(info.name for info in lacking)} {verb} not measured",
+            hint=f"add {' and '.join(adds)}",
         )
 
 
@@ -134,6 +181,8 @@ def _parse(option: str, text: str, methods: Sequence[str], protocols: Sequence[s
     if not equals or not math.isfinite(value):
         raise ConfigError(f"{where}: no threshold", hint="[METHOD/][PROTOCOL/]METRIC=VALUE, such as psnr=24")
     *places, key = left.strip().split("/")
+    # Any spelling of a mask, but where a method is called so.
+    places = [place if place in methods else get_name(place) for place in places]
     try:
         find_metric(key)
     except ConfigError as error:
@@ -181,7 +230,7 @@ def _is_worse(key: str, value: float, limit: float) -> bool:
 def _list_differences(new: Results, old: Results) -> list[str]:
     """What makes numbers of two runs hard to compare."""
     found = []
-    for name in sorted(new.data.keys() | old.data.keys()):
+    for name in sorted((new.data.keys() | old.data.keys()) - set(RECORDS)):
         if new.data.get(name) != old.data.get(name):
             found.append(
                 f"other data than in the baseline: {name} {_show(new, name)}, not {_show(old, name)}"
@@ -194,6 +243,33 @@ def _list_differences(new: Results, old: Results) -> list[str]:
         if name in new.protocols and new.protocols[name] != masks:
             found.append(f"the masks of {name} are others than in the baseline")
     return found
+
+
+def _is_same(new: Any, old: Any) -> bool:
+    """Whether two facts agree; of settings those that both have, later versions add some."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        return all(new[name] == old[name] for name in new.keys() & old.keys())
+    return bool(new == old)
+
+
+def _tell_records(new: Results, old: Results, others: Sequence[str]) -> str:
+    """ "3 of pairs test, not 6 of pairs test", or what else tells them apart."""
+    mine, was = (
+        " ".join(
+            [
+                str(results.n),
+                "of",
+                *(_show(results, name) for name in ("name", "split") if name in results.data),
+            ]
+        )
+        for results in (new, old)
+    )
+    if mine != was:
+        return f"{mine}, not {was}"
+    plain = [name for name in others if name not in ("records_sha256", "synth")]
+    if plain:
+        return f"{plain[0]} {_show(new, plain[0])}, not {_show(old, plain[0])}"
+    return f"{mine} in both, of other {'settings' if others == ['synth'] else 'ids, categories or prompts'}"
 
 
 def _show(results: Results, name: str) -> str:

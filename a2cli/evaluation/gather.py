@@ -12,10 +12,10 @@ from typing import Any
 
 from a2cli.backbones.registry import check_backbone_name
 from a2cli.config.load import to_dict
-from a2cli.errors import ConfigError, DataError
+from a2cli.errors import A2Error, ConfigError, DataError
 from a2cli.evaluation.candidates import EditFile, Place
 from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure, Task, add_turns_before
-from a2cli.evaluation.config import BASELINES, EvalConfig, MethodConfig
+from a2cli.evaluation.config import BASELINES, WITHOUT_REFERENCE, EvalConfig, MethodConfig
 from a2cli.evaluation.edits import OTHERWISE, EditDone, EditJob, find_edits, run_edits
 from a2cli.evaluation.origin import strip_paths
 from a2cli.evaluation.predictions import find_predictions
@@ -26,6 +26,7 @@ from a2cli.evaluation.training_first import FOLDER, get_overrides, load_training
 from a2cli.files import get_source_name, show_name
 
 PRED = "pred"  # what the method of finished edits is called
+FIRST = 8  # records that are opened to see whether there are references at all
 Show = Callable[[str, int, int], None]
 
 
@@ -64,10 +65,53 @@ def check_methods(config: EvalConfig) -> None:
             load_training(method, get_overrides(method, Path(config.out or "") / FOLDER / method.name))
 
 
+def check_folders(config: EvalConfig, protocols: Sequence[Protocol]) -> None:
+    """Raise `ConfigError` where finished edits are to be of several protocols and lie in a folder of none."""
+    names = [protocol.name for protocol in protocols]
+    if config.pred is None or len(names) < 2:
+        return
+    root = Path(config.pred).expanduser()
+    if root.is_dir() and not any((root / name).is_dir() for name in names):
+        shown = show_name(root.absolute().name)
+        raise ConfigError(
+            f"{shown} has no folder {' and no folder '.join(names[1:])}",
+            hint=f"name one kind of mask, --protocol {names[0]}, or give "
+            f"{', '.join(f'DIR/{name}' for name in names[:-1])} and DIR/{names[-1]}",
+        )
+
+
+def check_references(config: EvalConfig, entries: Sequence[CaseEntry]) -> None:
+    """Raise `ConfigError` for a method that needs a reference where none of the first `FIRST` records has one.
+
+    Records that cannot be opened say nothing. Where others have one, those without fail one by one.
+    """
+    needy = [method.name for method in config.methods if method.kind not in WITHOUT_REFERENCE]
+    if not config.run or not needy:
+        return
+    without = 0
+    for entry in entries[:FIRST]:
+        try:
+            if entry.load().ref_rgb is not None:
+                return
+        except A2Error:
+            continue
+        without += 1
+    if without:
+        verb = "needs" if len(needy) == 1 else "need"
+        raise ConfigError(
+            f"{show_name(config.data.path)}: its records have no reference, which {', '.join(needy)} {verb}",
+            hint=f"{' and '.join(kind for kind in WITHOUT_REFERENCE if kind != 'target')} do without",
+        )
+
+
 def gather_edits(
     config: EvalConfig, entries: Sequence[CaseEntry], protocols: Sequence[Protocol], show: Show | None = None
 ) -> Edits:
-    """Find or make all edits. Raises `DataError` where there is not one, and what loading a method raises."""
+    """Find or make all edits. Raises `DataError` where there is not one, and what loading a method raises.
+
+    Of turns that are edited for those after them alone, what failed is among the failures of no one edit.
+    """
+    chosen = {entry.id for entry in entries}
     entries = add_turns_before(entries)
     if config.pred is not None:
         return _find_finished(config.pred, entries, protocols)
@@ -85,6 +129,8 @@ def gather_edits(
         raise DataError(
             f"{show_name(str(folder))}: no edits of these records{why}", hint="add --run to make them"
         )
+    missed = (found for found in edits.files.values() if isinstance(found, CaseFailure))
+    edits.failures += [failure for failure in missed if failure.id not in chosen]
     return edits
 
 
@@ -98,7 +144,9 @@ def _find_finished(pred: str, entries: Sequence[CaseEntry], protocols: Sequence[
     for failure in found.failures:
         edits.files[PRED, failure.protocol, failure.id] = failure
     for name in (protocol.name for protocol in protocols if protocol.name not in found.protocols):
-        edits.failures.append(CaseFailure("", "find", "no folder", f"no edits under {name}", PRED, name))
+        for entry in entries:
+            failure = CaseFailure(entry.id, "find", "no edit", f"there is no folder {name}", PRED, name)
+            edits.files[PRED, name, entry.id] = failure
     return edits
 
 

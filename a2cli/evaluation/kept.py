@@ -23,10 +23,9 @@ VALUES, FEATURES = "values.jsonl", "features"
 
 
 def digest_shot(shot: Shot) -> str:
-    """SHA-256 of all that a value of an edit may depend on: its pictures, its masks, its prompt; not its name."""
-    digest = hashlib.sha256(
-        f"{shot.hole}\n{shot.prompt}\n{shot.instruction}\n".encode("utf-8", "surrogatepass")
-    )
+    """SHA-256 of all that a value of an edit may depend on: its pictures, its masks, its words; not its name."""
+    words = [shot.hole, shot.prompt, shot.instruction, shot.source_prompt]
+    digest = hashlib.sha256(json.dumps(words).encode())
     for array in (
         shot.edited,
         shot.mask,

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from a2cli.evaluation.failed import tell_failures
 from a2cli.evaluation.gate import list_judged
+from a2cli.evaluation.markdown_notes import (
+    build_implementations,
+    build_judge_notes,
+    build_missing,
+    escape_words,
+    format_table,
+)
 from a2cli.evaluation.results import Part, Results, Row, Score
 from a2cli.evaluation.stats import get_difference
-from a2cli.files import show_name
 from a2cli.metrics.table import METRICS, find_metric
 
+NONE = "–"
 FINE, ROUGH = "fine", "rough"
 COLUMNS = 12  # of numbers in a table; wider ones are divided
 SWEEP = 4  # protocols from which they are rows, as in a robustness sweep
+BY_CATEGORY = 3  # protocols that are told by category
 HEADLINE = 5  # values that are told first, and by category
+FOLLOWS = "@mask and @crop follow the mask that was given, so under another one they are of other pixels."
 FIRST = (
     *("dino_i", "clip_i", "lpips_alex", "fid", "vlm", "vie_o"),
     *("psnr@mask", "ssim@mask", "l1@mask", "patches", "histogram", "seam"),
@@ -21,7 +31,7 @@ FIRST = (
 
 
 def build_markdown(results: Results, rows: Sequence[Row]) -> str:
-    """The whole text: scores, fine to rough, categories, what is missing, every value, how all was measured."""
+    """The whole text: scores, fine to rough, categories, judge, what is missing, every value, how all was measured."""
     keys = list_keys(results)
     build_scores = _build_sweep if len(results.protocols) >= SWEEP else _build_scores
     first = choose_headline(keys)
@@ -31,9 +41,10 @@ def build_markdown(results: Results, rows: Sequence[Row]) -> str:
         "## Scores\n\n" + build_scores(results, first) if first else "",
         _build_drop(results, rows, keys),
         _build_categories(results, keys),
-        _build_missing(results),
+        build_judge_notes(results),
+        build_missing(results),
         "## All other values\n\n" + build_scores(results, rest) if rest else "",
-        _build_implementations(results),
+        build_implementations(results),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -54,7 +65,7 @@ def choose_headline(keys: Sequence[str], count: int = HEADLINE) -> list[str]:
 def format_score(score: Score | None) -> str:
     """ "21.34 ± 0.42", "57.72" of a set, "–" for none."""
     if score is None or score.mean is None:
-        return "–"
+        return NONE
     return _format(score.mean, score.se)
 
 
@@ -65,18 +76,24 @@ def mark(key: str) -> str:
 
 def _build_head(results: Results) -> str:
     told = (results.data.get(name) for name in ("name", "benchmark", "split"))
-    data = ", ".join(dict.fromkeys(_escape(str(value)) for value in told if value))
-    failed = sum(results.failures.values())
+    data = ", ".join(dict.fromkeys(escape_words(str(value)) for value in told if value))
+    tables = len(results.protocols) < SWEEP and len(results.methods) > 1
+    best = " **Bold**: the best of its column, as shown." if tables else ""
     lines = [
-        f"# {_escape(results.title)}\n",
+        f"# {escape_words(results.title)}\n",
         f"{results.n} records ({data}). a2 {results.a2}, {results.created}.",
-        f"Mean ± standard error (bootstrap); ↑ higher is better, ↓ lower is better. {_count_failures(failed)}\n",
+        f"Mean ± standard error (bootstrap); ↑ higher is better, ↓ lower is better.{best}",
+        f"{_tell_failures(results)}\n",
     ]
     return "\n".join(lines)
 
 
-def _count_failures(failed: int) -> str:
-    return f"**{failed} failed**: see failures.jsonl." if failed else "Nothing failed."
+def _tell_failures(results: Results) -> str:
+    told = tell_failures(results.failures)
+    if not told:
+        return "Nothing failed."
+    words = escape_words("; ".join(told))
+    return f"**{sum(results.failures.values())} failed**: {words} (failures.jsonl). Means leave them out."
 
 
 def _build_scores(results: Results, keys: Sequence[str]) -> str:
@@ -94,7 +111,7 @@ def _build_scores(results: Results, keys: Sequence[str]) -> str:
             ]
             for name in results.methods
         ]
-        text += _table(head, _embolden(rows, [key for _ in protocols for key in some], scores, protocols))
+        text += format_table(head, _embolden(rows, [key for _ in protocols for key in some]))
     return text
 
 
@@ -103,7 +120,7 @@ def _build_sweep(results: Results, keys: Sequence[str]) -> str:
     scores = {(part.method, part.protocol): part for part in results.parts}
     text = ""
     for method in results.methods:
-        text += f"### {_escape(method)}\n\n"
+        text += f"### {escape_words(method)}\n\n"
         for some in _divide(keys, COLUMNS):
             rows = [
                 [
@@ -113,7 +130,7 @@ def _build_sweep(results: Results, keys: Sequence[str]) -> str:
                 ]
                 for protocol in results.protocols
             ]
-            text += _table(["masks", *map(mark, some), "n"], rows)
+            text += format_table(["masks", *map(mark, some), "n"], rows)
     return text
 
 
@@ -137,12 +154,14 @@ def _build_drop(results: Results, rows: Sequence[Row], keys: Sequence[str]) -> s
                 for protocol in (FINE, ROUGH)
             )
             found = get_difference(fine, rough, groups)
-            cells.append("–" if found is None else _format(found.mean, found.se, "+"))
+            cells.append(NONE if found is None else _format(found.mean, found.se, "+"))
         lines.append([method, *cells])
     if not head:
         return ""
-    note = "Rough minus fine, of the same records; @mask and @crop are of each mask's own pixels.\n\n"
-    return f"## From fine to rough masks\n\n{note}{_table(['method', *map(mark, head)], lines)}"
+    note = "Rough minus fine, of the same records.\n\n"
+    if any("@" in key for key in head):
+        note = f"Rough minus fine, of the same records. {FOLLOWS}\n\n"
+    return f"## From fine to rough masks\n\n{note}{format_table(['method', *map(mark, head)], lines)}"
 
 
 def _build_categories(results: Results, keys: Sequence[str]) -> str:
@@ -152,9 +171,14 @@ def _build_categories(results: Results, keys: Sequence[str]) -> str:
     if len(names) < 2 or not shown:
         return ""
     text = "## By category\n\n"
-    for protocol in list(results.protocols)[:3]:
+    if len(methods) < len(results.methods):
+        others = ", ".join(escape_words(name) for name in results.methods if name not in methods)
+        text += f"Without baselines ({others}).\n\n"
+    if more := list(results.protocols)[BY_CATEGORY:]:
+        text += f"Without masks {', '.join(map(escape_words, more))}.\n\n"
+    for protocol in list(results.protocols)[:BY_CATEGORY]:
         parts = {part.method: part for part in results.parts if part.protocol == protocol}
-        text += f"### {_escape(protocol)}\n\n"
+        text += f"### {escape_words(protocol)}\n\n"
         for some in _divide(methods, max(1, COLUMNS // len(shown))):
             head = ["category", *(f"{method}: {mark(key)}" for method in some for key in shown), "n"]
             rows = []
@@ -163,51 +187,13 @@ def _build_categories(results: Results, keys: Sequence[str]) -> str:
                 counts = [score.n for scores in found for score in scores.values()]
                 cells = [format_score(scores.get(key)) for scores in found for key in shown]
                 rows.append([name or "(none)", *cells, str(max(counts, default=0))])
-            text += _table(head, rows)
+            text += format_table(head, rows)
     return text
-
-
-def _build_missing(results: Results) -> str:
-    if not results.missing:
-        return ""
-    lines = "".join(f"- {_escape(name)}: missing: {_escape(why)}\n" for name, why in results.missing.items())
-    return f"## Missing\n\n{lines}"
-
-
-def _build_implementations(results: Results) -> str:
-    rows = [
-        [
-            name,
-            str(info.get("definition", "")),
-            str(info.get("source", "")),
-            str(info.get("implementation", "")),
-        ]
-        for name, info in results.metrics.items()
-    ]
-    text = "## How it was measured\n\n" + _table(
-        ["metric", "definition", "source", "implementation"], rows, numbers=False
-    )
-    methods = [[name, _list_facts(facts)] for name, facts in results.methods.items()]
-    masks = [[name, _list_facts(facts)] for name, facts in results.protocols.items()]
-    text += _table(["method", "what it was"], methods, numbers=False)
-    return text + _table(["masks", "how they were made"], masks, numbers=False)
-
-
-def _list_facts(facts: dict[str, object]) -> str:
-    shown = {
-        name: ", ".join(map(str, value)) if isinstance(value, list) else value
-        for name, value in facts.items()
-        if name != "text"
-    }
-    told = [str(facts["text"])] if "text" in facts else []
-    return "; ".join(
-        [*told, *(f"{name} {value}" for name, value in shown.items() if value not in (None, "", {}))]
-    )
 
 
 def _subtract(fine: Score | None, rough: Score | None) -> str:
     if fine is None or rough is None or fine.mean is None or rough.mean is None:
-        return "–"
+        return NONE
     return _format(rough.mean - fine.mean, None, "+")
 
 
@@ -224,26 +210,16 @@ def _count(parts: Iterable[Part | None]) -> str:
     return ", ".join(counts)
 
 
-def _embolden(
-    rows: list[list[str]],
-    keys: Sequence[str],
-    scores: dict[tuple[str, str], Part],
-    protocols: Sequence[str],
-) -> list[list[str]]:
-    """The best of each column in bold, where there is more than one method."""
-    if len(rows) < 2:
-        return rows
-    some = len(keys) // len(protocols)
-    for column, key in enumerate(keys):
-        protocol = protocols[column // some]
-        found = {row[0]: _get_score(scores.get((row[0], protocol)), key) for row in rows}
-        means = {name: score.mean for name, score in found.items() if score and score.mean is not None}
-        if len(set(means.values())) < 2:
+def _embolden(rows: list[list[str]], keys: Sequence[str]) -> list[list[str]]:
+    """The best of each column in bold, as its digits are shown; none where all that have a value are equal."""
+    for column, key in enumerate(keys, start=1):
+        shown = {i: float(row[column].split(" ")[0]) for i, row in enumerate(rows) if row[column] != NONE}
+        if len(set(shown.values())) < 2:
             continue
-        best = (max if find_metric(key).higher_is_better else min)(means.values())
-        for row in rows:
-            if means.get(row[0]) == best:
-                row[column + 1] = f"**{row[column + 1]}**"
+        best = (max if find_metric(key).higher_is_better else min)(shown.values())
+        for i, value in shown.items():
+            if value == best:
+                rows[i][column] = f"**{rows[i][column]}**"
     return rows
 
 
@@ -263,14 +239,3 @@ def _get_places(se: float) -> int:
 
 def _divide(items: Sequence[str], size: int) -> list[Sequence[str]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = True) -> str:
-    lines = [list(head), ["---", *["---:" if numbers else "---"] * (len(head) - 1)], *rows]
-    return "".join("| " + " | ".join(map(_escape, line)) + " |\n" for line in lines) + "\n"
-
-
-def _escape(text: str) -> str:
-    """Text of others that ends no cell, opens no tag and no link."""
-    plain = show_name(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return plain.replace("[", "\\[").replace("`", "\\`")

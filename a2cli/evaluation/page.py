@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from a2cli.evaluation.charts import CHART_SCRIPT, CHART_STYLE, build_panels, get_look
+from a2cli.evaluation.failed import FAILED_STYLE, build_failed, tell_failures
 from a2cli.evaluation.gallery_page import GALLERY_SCRIPT, GALLERY_STYLE, build_gallery_cards
-from a2cli.evaluation.judge_page import build_judge, flatten
+from a2cli.evaluation.identity import describe_masks, describe_method
+from a2cli.evaluation.judge_page import build_judge
 from a2cli.evaluation.markdown import list_keys
 from a2cli.evaluation.results import Results, Row
 from a2cli.evaluation.score_tables import TABLE_STYLE, build_costs, build_scores
@@ -17,7 +19,7 @@ from a2cli.pages.filters import FILTER_SCRIPT
 from a2cli.pages.page import build_notes, build_page, build_section, build_table, build_tiles
 from a2cli.pages.plots import escape_text, show_number, show_percent
 
-MOST_ERRORS = 20  # edits without values that are named
+MOST_KINDS = 3  # of failures, told at the head
 
 STYLE = """
 body { max-width: 1280px; } .made { color: var(--soft); margin: 6px 0 0; } .lead { margin: 0 0 16px; max-width: 80ch; }
@@ -29,14 +31,16 @@ main > section > details > summary { padding: 8px 0; font-weight: 600; }
 
 
 def build_report(results: Results, rows: Sequence[Row]) -> str:
-    """The whole page, HTML: head, scores, charts, judge, worst and best cases, how everything was measured."""
-    keys, look = list_keys(results), get_look(results)
+    """The whole page, HTML: head, scores, what failed, charts, judge, worst and best cases, how all was measured."""
+    keys, look = list_keys(results), get_look(results, rows)
     body = _build_head(results, rows)
     if keys:
         body += build_section("Scores", build_scores(results, look, keys))
-    if costs := build_costs(results, rows, look, keys):
+    if failed := build_failed(results.failures, rows):
+        body += build_section("What failed", failed)
+    if costs := build_costs(results, look, keys):
         body += build_section("From mask to mask", costs)
-    if panels := build_panels(results, keys):
+    if panels := build_panels(results, look, keys):
         body += build_section("Charts", panels)
     if results.judge:
         body += build_section("Judge", build_judge(results.judge))
@@ -44,7 +48,7 @@ def build_report(results: Results, rows: Sequence[Row]) -> str:
         body += build_section("Worst and best", cards)
     body += build_section("How it was measured", _build_details(results, rows))
     script = CHART_SCRIPT + (FILTER_SCRIPT + GALLERY_SCRIPT if cards else "")
-    style = GALLERY_STYLE + CHART_STYLE + TABLE_STYLE + STYLE
+    style = GALLERY_STYLE + CHART_STYLE + TABLE_STYLE + FAILED_STYLE + STYLE
     return build_page(results.title, body, style=style, script=script)
 
 
@@ -61,7 +65,11 @@ def _build_head(results: Results, rows: Sequence[Row]) -> str:
         ("Masks", str(len(results.protocols)), _list_names(results.protocols)),
         ("Edits measured", show_number(measured, 9), whole),
         ("Missing metrics", str(len(results.missing)), _list_names(results.missing) or "none"),
-        ("Failures", show_number(failed, 9), _list_counts(results.failures) or "none"),
+        (
+            "Failures",
+            show_number(failed, 9),
+            "; ".join(tell_failures(results.failures)[:MOST_KINDS]) or "none",
+        ),
     )
     notes = [f"{name} is missing: {why}" for name, why in results.missing.items()]
     made = f"{results.created} · a2 {results.a2}{f' · {results.git[:12]}' if results.git else ''}"
@@ -76,8 +84,8 @@ def _build_details(results: Results, rows: Sequence[Row]) -> str:
         [name, *(str(info.get(part, "")) for part in ("definition", "unit", "source", "implementation"))]
         for name, info in results.metrics.items()
     ]
-    methods = [[name, *_time(rows, name), _list_facts(facts)] for name, facts in results.methods.items()]
-    masks = [[name, _share(rows, name), _list_facts(facts)] for name, facts in results.protocols.items()]
+    methods = [[name, *_time(rows, name), describe_method(facts)] for name, facts in results.methods.items()]
+    masks = [[name, _share(rows, name), describe_masks(facts)] for name, facts in results.protocols.items()]
     versions = [[name, version] for name, version in results.versions.items()]
     text = _fold(
         "Metrics",
@@ -89,20 +97,10 @@ def _build_details(results: Results, rows: Sequence[Row]) -> str:
     text += _fold("Methods", build_table(head, methods, caption="What edited"))
     head = ["masks", "mean share", "how they were made"]
     text += _fold("Masks", build_table(head, masks, caption="What was given"))
-    if failed := [row for row in rows if row.error]:
-        text += _build_errors(failed)
     text += _fold("Versions", build_table(["library", "version"], versions, caption="Installed"))
     settings = json.dumps({"config": results.config, "data": results.data}, indent=1, ensure_ascii=False)
     shown = "\n".join(escape_text(line) for line in settings.splitlines())
     return text + _fold("Settings", f'<pre tabindex="0" aria-label="Settings">{shown}</pre>')
-
-
-def _build_errors(failed: Sequence[Row]) -> str:
-    named = [[row.id, row.method, row.protocol, row.error] for row in failed[:MOST_ERRORS]]
-    if more := len(failed) - len(named):
-        named.append([f"and {show_number(more, 9)} more", "", "", "samples.jsonl lists them"])
-    head = ["record", "method", "masks", "why"]
-    return _fold("Edits without values", build_table(head, named, caption="Not measured"))
 
 
 def _fold(title: str, body: str) -> str:
@@ -119,17 +117,6 @@ def _name_data(results: Results, categories: int) -> str:
 def _list_names(names: Mapping[str, Any], most: int = 4) -> str:
     more = len(names) - most
     return ", ".join(list(names)[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _list_counts(counts: Mapping[str, int], most: int = 3) -> str:
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{name} {show_number(count, 9)}" for name, count in ranked[:most] if count)
-
-
-def _list_facts(facts: Mapping[str, Any]) -> str:
-    told = [str(facts["text"])] if "text" in facts else []
-    rest = ((name, value) for name, value in flatten(facts) if name != "text" and value not in ("", "–"))
-    return ", ".join([*told, *(f"{name} {value}" for name, value in rest)])
 
 
 def _time(rows: Sequence[Row], method: str) -> list[str]:

@@ -1,9 +1,12 @@
 """Finished edits in a folder, matched to their records by name.
 
-An edit of a record is DIR/NAME.png, or DIR/PROTOCOL/NAME.png where folders are called like protocols. NAME is the
-record's stem, its id as it is (an id with "/" lies in folders), a name that the data set's own tools give it, or the
-end of one of these after a "/" that no other record's name has: id "test/object/12" is found as object/12.png, and as
-12.png where there is no garment/12. Any picture's suffix will do. Names are compared in Unicode's NFC.
+An edit is DIR/NAME.png, or DIR/PROTOCOL/NAME.png (fine, rough, ...), of any picture's suffix. NAME is the record's id,
+its stem, a name that its data set's own tools write (MagicBrush 100/100_inde_2, VITON-HD PERSON or PERSON_GARMENT,
+GEdit-Bench TASK/LANGUAGE/KEY, Emu Edit idx), or the end of one of these after a "/" that no other record has.
+
+A stem is the id with all but letters, digits, "_" and "-" written as %XX: "test/object/12" is test%2Fobject%2F12. It is
+found as test/object/12.png and object/12.png too, and as 12.png where there is no garment/12. Names are compared in
+Unicode's NFC. Two edits of one record are refused: which of them counts is not ours to say.
 """
 
 from __future__ import annotations
@@ -162,7 +165,8 @@ def _take(entry: CaseEntry, pictures: list[_Picture], protocol: str) -> Path | C
         return CaseFailure(entry.id, STAGE, "no edit", detail, protocol=protocol)
     if len(pictures) > 1:
         detail = f"record {show_name(entry.id)}: several edits: {', '.join(p.shown for p in pictures)}"
-        return CaseFailure(entry.id, STAGE, "several edits", f"{detail} (keep one)", protocol=protocol)
+        remedy = "move all but one of them out of the folder"
+        return CaseFailure(entry.id, STAGE, "several edits", f"{detail} ({remedy})", protocol=protocol)
     if pictures[0].problem:
         return CaseFailure(
             entry.id, STAGE, "an edit that must not be opened", pictures[0].problem, protocol=protocol

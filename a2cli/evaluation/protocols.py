@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from a2cli.masks.perturb import perturb
 Kind = Literal["fine", "rough", "box", "dilate", "erode", "shift"]
 PLAIN: tuple[Kind, ...] = ("fine", "rough", "box")
 SWEEP = "16"  # px: Edit Where You Mean, table 6
+NAME = re.compile(rf"({'|'.join(CHANGES)})-(.+)")
 KNOWN = "fine, rough, box, dilate:R, erode:R, shift:R or shift:X,Y; all, sweep or sweep:R for several"
 
 
@@ -73,10 +75,11 @@ class Protocol:
 def parse_protocol(text: str, rough_radius: str) -> Protocol:
     """One protocol of a command line: `fine`, `rough`, `box`, or a change such as `dilate:32` or `erode:8%`.
 
-    `rough_radius` is that of rough's dilation, in px or % of the object's size. Raises `ConfigError` for what is none,
-    and for the names that stand for several (see `parse_protocols`).
+    A change may also be called by its name, `erode-8pct`. `rough_radius` is that of rough's dilation, in px or % of the
+    object's size. Raises `ConfigError` for what is none, and for the names that stand for several (see
+    `parse_protocols`).
     """
-    word = text.strip()
+    word = _spell(text)
     plain = next((kind for kind in PLAIN if kind == word), None)
     if plain == "fine":
         return Protocol("fine", "fine")
@@ -88,7 +91,10 @@ def parse_protocol(text: str, rough_radius: str) -> Protocol:
     if name not in CHANGES or not colon:
         hint = get_suggestion(name, [*PLAIN, *CHANGES, "all", "sweep"]) if name not in CHANGES else ""
         raise ConfigError(f"protocols: {text!r} is none", hint=hint or KNOWN)
-    change = parse_perturbation(word)
+    try:
+        change = parse_perturbation(word)
+    except ConfigError as error:
+        raise ConfigError(f"--protocol {text.strip()!r} is not understood", hint=error.hint) from None
     if not any(length.value for length in change.by):
         raise ConfigError(f"protocols: {text!r} changes nothing", hint="fine is the exact mask")
     return Protocol(change.name, change.kind, change)
@@ -99,13 +105,29 @@ def parse_protocols(texts: Iterable[str], rough_radius: str) -> tuple[Protocol, 
 
     `all` is fine, rough and box; `sweep:R` fine, then erosion and dilation by R, 2R and 4R and a shift by 2R, without R
     by 16 px as in Edit Where You Mean, table 6; `sweep:8%` serves pictures of any size. Raises `ConfigError` as
-    `parse_protocol` does, and for an empty list.
+    `parse_protocol` does, for an empty list, and for a bad `rough_radius` whether or not it is used.
     """
+    _parse_radius(rough_radius)
     single = [name for text in texts for name in _unfold(text.strip())]
     found = {protocol.name: protocol for protocol in (parse_protocol(name, rough_radius) for name in single)}
     if not found:
         raise ConfigError("protocols: none is named", hint=KNOWN)
     return tuple(found.values())
+
+
+def get_name(text: str) -> str:
+    """The name of the protocol that a word stands for, `dilate-3pct` of `dilate:3%`; of another word itself."""
+    try:
+        return parse_protocol(text, SWEEP).name
+    except ConfigError:
+        return text
+
+
+def _spell(text: str) -> str:
+    """A change's name as a command line has it: `shift:8%,-4` of `shift-8pct_-4`; other words as they are."""
+    word = text.strip()
+    match = NAME.fullmatch(word)
+    return f"{match[1]}:{match[2].replace('pct', '%').replace('_', ',')}" if match else word
 
 
 def _unfold(text: str) -> tuple[str, ...]:
@@ -128,7 +150,10 @@ def _unfold(text: str) -> tuple[str, ...]:
 
 
 def _parse_radius(text: str) -> Perturbation:
-    span = parse_span(text, "--rough-radius")
+    try:
+        span = parse_span(text, "--rough-radius")
+    except ConfigError as error:
+        raise ConfigError(error.message, hint="use 32 or 8%") from None
     assert span is not None
     if span.low != span.high:
         raise ConfigError(f"--rough-radius {text!r}: a range is no stated radius", hint="use 32 or 8%")

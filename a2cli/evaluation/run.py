@@ -30,14 +30,22 @@ from a2cli.evaluation.gate import (
     check_baseline,
     check_thresholds,
     parse_thresholds,
-    require_judged,
+    require_comparable,
 )
-from a2cli.evaluation.gather import Edits, check_methods, gather_edits, list_methods
+from a2cli.evaluation.gather import (
+    Edits,
+    check_folders,
+    check_methods,
+    check_references,
+    gather_edits,
+    list_methods,
+)
 from a2cli.evaluation.judged import compare_methods
 from a2cli.evaluation.kept import KeptFeatures, KeptValues
 from a2cli.evaluation.origin import LIBRARIES, get_commit, get_settings
+from a2cli.evaluation.outcome import Outcome, explain, list_unjudged
 from a2cli.evaluation.protocols import Protocol, parse_protocols
-from a2cli.evaluation.results import Results, Row
+from a2cli.evaluation.results import Results
 from a2cli.evaluation.score import Instruments, Scored, compare_sets, list_keys, score_edits
 from a2cli.evaluation.stats import build_part
 from a2cli.evaluation.store import load_results
@@ -45,7 +53,7 @@ from a2cli.evaluation.tell import add_gallery, write_all
 from a2cli.files import lock_folder, make_folder
 from a2cli.metrics.measure import Measure, SetMeasure
 from a2cli.metrics.opening import check_weights, open_measures
-from a2cli.metrics.table import MetricInfo, choose_metrics
+from a2cli.metrics.table import METRICS, MetricInfo, choose_metrics, find_metric
 from a2cli.pages.page import check_page
 from a2cli.versions import get_versions
 
@@ -57,26 +65,11 @@ Show = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of an evaluation: `missed` are the gate's lines, `warned` what makes them doubtful."""
-
-    results: Results
-    rows: list[Row]
-    failures: list[CaseFailure]
-    missed: list[str]
-    warned: list[str]
-
-    @property
-    def exit_code(self) -> int:
-        """4 where a threshold was missed, 3 where something failed, else 0."""
-        return 4 if self.missed else 3 if self.failures else 0
-
-
-@dataclass(frozen=True)
 class _Plan:
     """What was checked before any work."""
 
     infos: tuple[MetricInfo, ...]
+    named: set[str]  # metrics that are asked for by name, not in a group
     protocols: tuple[Protocol, ...]
     thresholds: list[Threshold]
     before: Results | None
@@ -116,7 +109,9 @@ def _open_folder(config: EvalConfig) -> Iterator[Path]:
 
 
 def _check(config: EvalConfig) -> _Plan:
-    infos = choose_metrics(config.metrics)
+    _check_device(config.device)
+    named = _get_metrics(config)
+    infos = choose_metrics(named)
     protocols = parse_protocols(config.protocols, config.rough_radius)
     methods, before = list_methods(config), None
     if config.judge is not None:
@@ -125,18 +120,35 @@ def _check(config: EvalConfig) -> _Plan:
     thresholds = parse_thresholds(config.gate, methods, [p.name for p in protocols], measured)
     if config.gate.baseline is not None:
         before = load_results(config.gate.baseline)
-        require_judged(before, config.gate.baseline)
+        require_comparable(before, config.gate.baseline, measured)
     check_weights(config.weights)
     check_methods(config)
+    check_folders(config, protocols)
     listed = list(list_cases(config.data))
+    entries = [item for item in listed if isinstance(item, CaseEntry)]
+    check_references(config, entries)
     return _Plan(
         infos,
+        {name for name in named if name in METRICS} | {info.name for info in _list_marks(config)},
         protocols,
         thresholds,
         before,
-        [item for item in listed if isinstance(item, CaseEntry)],
+        entries,
         [item for item in listed if isinstance(item, CaseFailure)],
     )
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not there, also where nothing would run on it."""
+    if device not in ("auto", "cpu"):
+        from a2cli.metrics.models import get_device
+
+        get_device(device)
+
+
+def _get_metrics(config: EvalConfig) -> list[str]:
+    """The metrics as they are chosen: of a value's name (psnr@mask) the metric, whose regions come all."""
+    return [find_metric(name).name if "@" in name else name for name in config.metrics]
 
 
 def _check_judge(config: EvalConfig, methods: Sequence[str]) -> None:
@@ -209,7 +221,8 @@ def _measure(
     results = add_gallery(config, results, scored.rows, plan.entries, plan.protocols, edits.files)
     write_all(config, results, scored.rows, failures)
     features.clear()
-    return Outcome(results, scored.rows, failures, missed, warned)
+    lacking = tuple(name for name in results.missing if name in plan.named)
+    return Outcome(results, scored.rows, failures, missed, warned, lacking)
 
 
 def _build_results(
@@ -258,35 +271,12 @@ def _build_results(
         },
         missing={
             **missing,
-            **_list_unjudged(plan.infos, instruments.judge),
-            **{info.name: _explain(info, failures) for info in infos if info.name not in found},
+            **list_unjudged(plan.infos, instruments.judge),
+            **{info.name: explain(info, scored.rows, failures) for info in infos if info.name not in found},
         },
         methods=edits.identities,
         protocols={protocol.name: protocol.describe() for protocol in plan.protocols},
         parts=parts,
         failures=dict(Counter(f"{failure.stage}: {failure.reason}" for failure in failures)),
         judge=judged,
-    )
-
-
-def _list_unjudged(infos: Sequence[MetricInfo], judge: Measure | None) -> dict[str, str]:
-    """Marks that were asked for, and that no judge gives."""
-    given = {info.name for info in judge.infos} if judge else set()
-    why = "the judge is not asked for it (judge.ask)" if judge else "no judge is named (--judge API:MODEL)"
-    return {info.name: why for info in infos if info.family == "judge" and info.name not in given}
-
-
-def _explain(info: MetricInfo, failures: Sequence[CaseFailure]) -> str:
-    """Why a metric that could be opened has no value at all."""
-    for failure in failures:
-        names = {name.partition("@")[0] for name in failure.reason.split(", ")}
-        if failure.stage == "measure" and info.name in names:
-            return f"failed on every edit: {failure.detail}"
-    if info.family == "judge":
-        return "the judge gave no mark (see judge)"
-    few = "fewer than two edits, or " if info.of_set else ""
-    return (
-        f"{few}no edit of a record with a {' and a '.join(info.needs)}"
-        if info.needs
-        else "no edit was measured"
     )

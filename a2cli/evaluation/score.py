@@ -79,7 +79,7 @@ def score_edits(
     """Measure every candidate; the values depend neither on `workers` nor on `batch_size`.
 
     A measure that fails on an edit leaves its values out and is a failure of that edit. `show` is told label, done and
-    `total`.
+    `total`. Raises `A2Error` where a judge's answers cannot be kept.
     """
     scored = Scored()
     own = instruments.by_processor
@@ -91,7 +91,7 @@ def score_edits(
             for measure in instruments.by_network:
                 _measure_batch(measure, done, values)
             if instruments.judge is not None:
-                _measure_batch(instruments.judge, done, None)
+                _judge_batch(instruments.judge, done)
             for set_measure in instruments.set_measures:
                 _embed_batch(set_measure, done, features)
             for job in done:
@@ -162,19 +162,34 @@ def _take(
     return job
 
 
-def _measure_batch(measure: Measure, jobs: Sequence[_Job], values: KeptValues | None) -> None:
+def _measure_batch(measure: Measure, jobs: Sequence[_Job], values: KeptValues) -> None:
     """Measure together what is not known; where that fails, one by one."""
     open_jobs = []
     for job in jobs:
         if job.candidate.shot is None:
             continue
-        kept = values.get(_get_key(job.digest, measure)) if values else None
+        kept = values.get(_get_key(job.digest, measure))
         if kept is None:
             open_jobs.append(job)
         else:
             job.values |= kept
     for job, found in zip(open_jobs, _measure_all(measure, open_jobs), strict=True):
         _note(job, measure, found, values)
+
+
+def _judge_batch(judge: Measure, jobs: Sequence[_Job]) -> None:
+    """Ask about all together. A judge that ends with a known cause asks no more: the run ends with that cause."""
+    open_jobs = [job for job in jobs if job.candidate.shot is not None]
+    shots = [job.candidate.shot for job in open_jobs if job.candidate.shot is not None]
+    found: Sequence[Values | str]
+    try:
+        found = judge.measure(shots)
+    except A2Error:
+        raise
+    except Exception as error:
+        found = [_describe(error)] * len(shots)
+    for job, one in zip(open_jobs, found, strict=True):
+        _note(job, judge, one, None)
 
 
 def _measure_all(measure: Measure, jobs: Sequence[_Job]) -> list[Values | str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from a2cli.evaluation.charts import Look
 from a2cli.evaluation.compare import get_verdict
-from a2cli.evaluation.markdown import choose_headline
+from a2cli.evaluation.markdown import FOLLOWS, choose_headline
 from a2cli.evaluation.results import Part, Results, Row, Score
 from a2cli.evaluation.stats import get_difference
 from a2cli.metrics.table import MetricInfo, find_metric
@@ -61,28 +61,24 @@ def build_scores(results: Results, look: Look, keys: Sequence[str]) -> str:
     return "".join(_build_table(results, look, pieces) for pieces in tables if pieces)
 
 
-def build_costs(results: Results, rows: Sequence[Row], look: Look, keys: Sequence[str]) -> str:
+def build_costs(results: Results, look: Look, keys: Sequence[str]) -> str:
     """What every protocol changes against the first, of the same records; "" for one protocol."""
     first, *others = results.protocols
     own = [key for key in keys if not find_metric(key).of_set]
     shown = choose_headline(own, COSTS)
     if not others or not shown:
         return ""
-    values: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if not row.error:
-            values.setdefault((row.method, row.protocol), []).append(row)
     places = {key: get_places([p.scores[key] for p in results.parts if key in p.scores]) for key in shown}
     body = ""
     for protocol in others:
         body += _build_under(f"{protocol} minus {first}", "", len(shown))
         for method in results.methods:
-            pair = values.get((method, first), []), values.get((method, protocol), [])
+            pair = look.rows.get((method, first), ()), look.rows.get((method, protocol), ())
             cells = "".join(_build_change(pair, key, places[key]) for key in shown)
             body += f"<tr>{_name_method(method, look)}{cells}</tr>"
     caption = "Mean change of the same records; coloured where its 95 % interval leaves out zero"
-    words = "Values over the mask and its box are of each mask's own pixels."
-    return f'<p class="lead">{words}</p>' + _wrap(caption, [("", shown)], body)
+    words = f'<p class="lead">{escape_text(FOLLOWS)}</p>' if any("@" in key for key in shown) else ""
+    return words + _wrap(caption, [("", shown)], body)
 
 
 def format_mean(mean: float, places: int) -> str:
@@ -167,7 +163,7 @@ def _build_cell(score: Score | None, places: int, best: str) -> str:
     return f'<td title="n {score.n}"{" class=best" if mean == best else ""}>{mean}{error}</td>'
 
 
-def _build_change(pair: tuple[list[Row], list[Row]], key: str, places: int) -> str:
+def _build_change(pair: tuple[Sequence[Row], Sequence[Row]], key: str, places: int) -> str:
     before, after = ({row.id: row.values[key] for row in rows if key in row.values} for rows in pair)
     found = get_difference(before, after, {row.id: row.group for row in pair[0]})
     if found is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,10 +11,12 @@ from typing import Any, get_args
 from a2cli.config.load import apply_overrides, build, load_yaml, to_dict
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
-from a2cli.evaluation.config import EvalConfig, JudgeKind, parse_method
+from a2cli.evaluation.config import SYNTH, EvalConfig, JudgeKind, parse_method
+from a2cli.files import show_name
 
 APIS: tuple[str, ...] = get_args(JudgeKind)
 PLAIN = ("fine", "rough", "box")
+PHOTOS = "data.synth.photos"
 ADAPTER_FILES = ("adapter_config.json", "a2_origin.json")  # of experts, and of a plain low-rank adapter
 
 
@@ -40,13 +42,31 @@ def load_eval_config(
     if isinstance(mapping.get("methods"), list):
         mapping["methods"] = [_build_method(m) if isinstance(m, str) else m for m in mapping["methods"]]
     pred = mapping.get("pred")
-    if pred is not None and not _has(mapping, "data", "path"):
+    if pred is not None and _get(mapping, "data", "path") is None:
         raise ConfigError(
             "nothing says which records the edits are of", hint="add --data PATH, or --data synth"
         )
     if isinstance(pred, str) and mapping.get("protocols") is None:
         mapping["protocols"] = _guess_protocols(Path(pred).expanduser())
     return build(EvalConfig, mapping, where=file or "eval")
+
+
+def check_places(file: str | None, config: EvalConfig) -> None:
+    """Raise `ConfigError` naming the settings file and the key for a path in it that leads nowhere.
+
+    Paths start where a2 is run. Those that an option has put in their place are left to whoever opens them.
+    """
+    stated = load_yaml(file) if file else {}
+    for names, path in _list_places(config):
+        key = "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names)[1:]
+        own = _get(stated, *names) == path
+        if (own or key == PHOTOS) and not Path(path).expanduser().exists():
+            where = f"{show_name(str(file))}: " if own else ""
+            change = f"; change it with --set {key}=PATH" if names[0] != "methods" else ""
+            raise ConfigError(
+                f"{where}{key}: {show_name(path)}: no such file or folder",
+                hint=f"paths start where a2 is run{change}",
+            )
 
 
 def split_words(texts: Iterable[str]) -> list[str]:
@@ -113,11 +133,30 @@ def _set(mapping: dict[str, Any], name: str, value: Any) -> None:
     level[last] = value
 
 
-def _has(mapping: Mapping[str, Any], *names: str) -> bool:
-    level: Any = mapping
+def _list_places(config: EvalConfig) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The paths of the settings, by their keys; none of a hub's."""
+    data, weights = config.data, config.weights
+    found: list[tuple[tuple[str | int, ...], str | None]] = [
+        (("data", "path"), None if data.path == SYNTH or set(data.path) & set("*?[") else data.path),
+        (("data", "synth", "photos"), data.synth.photos if data.path == SYNTH else None),
+        (("pred",), config.pred),
+        *((("weights", name), getattr(weights, name)) for name in ("folder", "lpips", "inception")),
+        (("gate", "baseline"), config.gate.baseline),
+    ]
+    for place, method in enumerate(config.methods if config.run else ()):
+        found.append((("methods", place, "adapter"), None if method.adapter == "none" else method.adapter))
+        found.append((("methods", place, "train", "config"), method.train.config if method.train else None))
+    return ((names, path) for names, path in found if path is not None)
+
+
+def _get(value: Any, *names: str | int) -> Any:
+    """What stands under keys and numbers of plain values, None for nothing."""
     for name in names:
-        level = level.get(name) if isinstance(level, Mapping) else None
-    return level is not None
+        if isinstance(name, int):
+            value = value[name] if isinstance(value, list) and name < len(value) else None
+        else:
+            value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _guess_protocols(folder: Path) -> Sequence[str]:

@@ -9,12 +9,10 @@ import numpy as np
 from PIL import Image
 
 from a2cli.evaluation.cases import Case, Task
-from a2cli.metrics.shots import Shot
+from a2cli.metrics.shots import GREY, Shot
 
 if TYPE_CHECKING:
     from a2cli.evaluation.protocols import Protocol
-
-HOLE = 127  # grey level of the pixels taken out
 
 
 def get_item_seed(seed: int, item_id: str) -> int:
@@ -27,12 +25,12 @@ def build_task(case: Case, protocol: Protocol, seed: int) -> Task:
     """A case under a protocol's mask, for a run of `seed`.
 
     The mask is a function of the case alone, the task's seed one of `seed` and the case's id. Its source is a copy,
-    grey (HOLE) under the mask where the case asks for it. Raises `DataError` naming the case where no mask is left.
+    GREY under the mask where the case asks for it. Raises `DataError` naming the case where no mask is left.
     """
     mask = protocol.apply(case.mask, case.id)
     source = case.source.copy()
     if case.hole:
-        source[mask] = HOLE
+        source[mask] = GREY
     return Task(case, protocol.name, mask, source, get_item_seed(seed, case.id))
 
 
@@ -52,6 +50,7 @@ def build_shot(case: Case, mask: np.ndarray, edited: np.ndarray) -> Shot:
         ref_mask=case.ref_mask,
         prompt=case.prompt,
         instruction=case.instruction,
+        source_prompt=case.source_prompt,
     )
 
 

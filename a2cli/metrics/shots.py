@@ -12,7 +12,7 @@ from a2cli.masks.morph import require_bounding_box
 
 Region = Literal["image", "crop", "mask"]
 REGIONS: tuple[Region, ...] = get_args(Region)
-GREY = 127  # of what does not count where a network looks at masked pixels
+GREY = 127  # of pixels taken out, and of what does not count where a network looks at masked ones
 NAMES = {
     "edited": "the edit",
     "source": "the source",
@@ -29,9 +29,9 @@ class Shot:
 
     `mask` is the mask the method was given, not empty; `source` the photo before the edit, None where only the result
     is known. With `hole` the source's pixels under the mask were taken out before the method saw it, so that all of
-    them count as changed. `target` is what a perfect edit would be. The reference has a size of its own. `instruction`
-    is what was to be done, where that is not worded as the `prompt`. Raises `DataError` where sizes differ, a mask is
-    empty or an array is of another kind.
+    them count as changed. `target` is what a perfect edit would be. The reference has a size of its own. `prompt` says
+    what the edit shows, `source_prompt` what the source does, `instruction` what was to be done, where that is not
+    worded as the prompt. Raises `DataError` where sizes differ, a mask is empty or an array is of another kind.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Shot:
     ref_mask: np.ndarray | None = None
     prompt: str = ""
     instruction: str = ""
+    source_prompt: str = ""
 
     def __post_init__(self) -> None:
         for name in ("edited", "source", "target", "ref_rgb"):

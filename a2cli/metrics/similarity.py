@@ -1,4 +1,7 @@
-"""Is it the same thing? Cosines of what CLIP, DINOv2 and DINO see in an edit and in its target, reference or prompt."""
+"""Is it the same thing? Cosines of what CLIP, DINOv2 and DINO see in an edit and in its target, reference or prompt.
+
+And did it change as it should? The cosine of the way from source to edit and the way from one caption to the other.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from a2cli.metrics.models import get_device, name_view
 from a2cli.metrics.shots import Region, Shot, get_view
 from a2cli.metrics.table import MetricInfo, get_key
 
+DIRECTION = "clip_dir"
 KEPT = 8192  # features of targets, references and prompts, 24 MiB at 768 numbers each
 
 log = logging.getLogger(__name__)
@@ -72,9 +76,21 @@ class SimilarityMeasure:
                     values[key] = get_cosine(edits[region], other, shot.id)
                 except DataError as error:
                     lost.setdefault(error.message, []).append(key)
+        if any(info.name == DIRECTION for info in self.infos) and has_direction(shot):
+            try:
+                values[DIRECTION] = self._get_direction(shot, edits.get("image"))
+            except DataError as error:
+                lost.setdefault(error.message, []).append(DIRECTION)
         for reason, keys in lost.items():
             log.warning("%s; without %s", reason, ", ".join(keys))
         return values
+
+    def _get_direction(self, shot: Shot, edited: np.ndarray | None) -> float:
+        assert shot.source is not None
+        if edited is None:
+            edited = self._embed(shot.edited, shot.id, keep=False)
+        before, after = (self._embed(words.strip(), shot.id) for words in (shot.source_prompt, shot.prompt))
+        return get_direction(self._embed(shot.source, shot.id), edited, before, after, shot.id)
 
     def _embed(self, content: np.ndarray | str, name: str, *, keep: bool = True) -> np.ndarray:
         key = get_content_key(content)
@@ -95,6 +111,33 @@ def get_content(shot: Shot, need: str, region: Region) -> np.ndarray | str | Non
         return shot.prompt.strip() or None
     rgb, mask = (shot.target, shot.mask) if need == "target" else (shot.ref_rgb, shot.ref_mask)
     return None if rgb is None else get_view(rgb, mask, region)
+
+
+def has_direction(shot: Shot) -> bool:
+    """Whether there is a source, and captions of it and of its edit that are not the same."""
+    before, after = shot.source_prompt.strip(), shot.prompt.strip()
+    return shot.source is not None and bool(before and after) and before != after
+
+
+def get_direction(
+    source: np.ndarray, edited: np.ndarray, before: np.ndarray, after: np.ndarray, name: str
+) -> float:
+    """The cosine of the way between two pictures and the way between their captions, features (d,), in [-1, 1].
+
+    Each is brought to unit length first; 0 where either does not move. Raises `DataError` where it is not finite.
+    Source: Gal et al., StyleGAN-NADA, 2022, eq. 2; features of unit length as in their published code.
+    """
+    x0, x1, t0, t1 = (_normalise(feature, name) for feature in (source, edited, before, after))
+    seen, told = x1 - x0, t1 - t0
+    return get_cosine(seen, told, name) if seen.any() and told.any() else 0.0
+
+
+def _normalise(feature: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        unit = feature.astype(np.float64) / np.linalg.norm(feature.astype(np.float64))
+    if not np.isfinite(unit).all():
+        raise DataError(f"{show_name(name)}: the network gives no finite feature")
+    return unit
 
 
 def get_cosine(a: np.ndarray, b: np.ndarray, name: str) -> float:

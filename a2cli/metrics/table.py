@@ -14,7 +14,7 @@ from typing import Any, Literal
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 
-Need = Literal["target", "source", "reference", "prompt"]
+Need = Literal["target", "source", "reference", "prompt", "source_caption"]
 EVERYWHERE = ("image", "crop", "mask")
 
 
@@ -68,6 +68,7 @@ _RADFORD = "Radford et al., Learning transferable visual models, 2021; Hessel et
 _CARON = "Caron et al., Emerging properties in self-supervised vision transformers, 2021; MagicBrush, 2023"
 _HEUSEL = "Heusel et al., GANs trained by a two time-scale update rule, 2017"
 _BINKOWSKI = "Binkowski et al., Demystifying MMD GANs, 2018; unbiased, cubic kernel, all samples at once"
+_GAL = "Gal et al., StyleGAN-NADA, 2022; as CLIPdir in Sheynin et al., Emu Edit, 2023"
 _SIMAKOV = "Simakov et al., Summarizing visual data using bidirectional similarity, 2008, eq. 1"
 
 _LPIPS = "weighted squared distance of unit-length features, averaged over places, summed over layers"
@@ -77,6 +78,7 @@ _DINO2 = "DINOv2's class token after the last norm"
 _DINO1 = "class token of DINO's ViT-S/16 after the last norm; the middle 224 of 256 px"
 _CLEAN = "Inception features of pictures resized as clean-fid does (antialiased bicubic, unrounded)"
 _ELSE = ", or the photos where another reference leaves no target"
+_FEATHER = "; a feather across the mask's border counts too"
 _LEGACY = "Inception features of pictures resized as pytorch-fid does (bilinear, not antialiased)"
 
 _pixel = partial(_family, "pixel")
@@ -110,6 +112,10 @@ METRICS: dict[str, MetricInfo] = {
         _similarity(_RADFORD, weights=("clip",), needs=("prompt",))(
             clip_t=f"{_COSINE} prompt: CLIP's projected features"
         ),
+        _similarity(_GAL, weights=("clip",), needs=("source", "prompt", "source_caption"), regions=())(
+            clip_dir="cosine of the way from source to edit and the way from source caption to prompt, both between"
+            " CLIP's projected features of unit length; 0 for an edit that CLIP sees no change in"
+        ),
         _similarity("Oquab et al., DINOv2, 2023", weights=("dinov2",))(dino_i=f"{_COSINE} target: {_DINO2}"),
         _similarity("Oquab et al., DINOv2, 2023", weights=("dinov2",), needs=("reference",))(
             dino_i_ref=f"{_COSINE} reference: {_DINO2}"
@@ -139,17 +145,22 @@ METRICS: dict[str, MetricInfo] = {
             patches_completeness="distance from the reference's patches to the nearest of the edit",
             patches_coherence="distance from the edit's patches to the nearest of the reference",
         ),
-        _preservation("pixels", "a2")(outside_pixels="pixels outside the mask that differ from the source"),
-        _preservation("0 to 1", "a2")(outside_changed="their share of all pixels outside"),
+        _preservation("pixels", "a2")(
+            outside_pixels=f"pixels outside the mask that differ from the source{_FEATHER}"
+        ),
+        _preservation("0 to 1", "a2")(
+            outside_changed=f"share of the pixels outside the mask that differ from the source{_FEATHER}"
+        ),
         _preservation("levels", "a2")(
-            outside_mean="mean absolute change outside the mask, of 255",
-            outside_max="largest change outside the mask, of 255",
+            outside_mean=f"mean absolute change outside the mask, of 255{_FEATHER}",
+            outside_max=f"largest change outside the mask, of 255{_FEATHER}",
         ),
         _family("seam", "lower", "levels", "a2", needs=(), regions=())(
             seam="gradient across the mask's border beyond that beside it"
         ),
         _family("adherence", "higher", "0 to 1", "a2", needs=("source",), regions=())(
-            adherence="intersection over union of what changed and the mask; what was a hole counts as changed"
+            adherence="intersection over union of what changed and the mask; a hole in the source counts as changed,"
+            " so that 1 then says only that nothing around it did"
         ),
         _judge("1 to 100", "A2-Edit, appendix D", needs=("source", "reference"))(
             vlm="mean of the three below, each asked of a vision-language model",
@@ -170,6 +181,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     # The columns of A2-Edit's tables 1 and 2; they do not say whether similarity is to the target or the reference.
     "paper": ("dino_i", "dino_i_ref", "clip_i", "clip_i_ref", "lpips_alex", "fid"),
     "magicbrush": ("l1", "l2", "clip_i", "dino1_i", "clip_t"),
+    "emu": ("l1", "clip_i", "clip_t", "clip_dir", "dino1_i"),
     "lpips": ("lpips_alex",),
     "preservation": ("outside_pixels", "outside_changed", "outside_mean", "outside_max"),
     "patches": ("patches", "patches_completeness", "patches_coherence"),

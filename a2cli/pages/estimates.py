@@ -1,7 +1,7 @@
 """Means and their standard errors as inline SVG: bars by group, lines from one setting to the next.
 
-Whiskers span 1.96 standard errors either way. Series are told apart by colour, mark and order, baselines by greys;
-every figure is there as text, under the pointer and in `<desc>`.
+Whiskers span 1.96 standard errors either way, or as many as an estimate says. Series are told apart by colour, mark and
+order, baselines by greys; every figure is there as text, under the pointer and in `<desc>`.
 """
 
 from __future__ import annotations
@@ -44,18 +44,19 @@ svg .base { stroke: var(--soft); } svg .small { font-size: 10.5px; } svg .tag { 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its standard error, None where there is none."""
+    """A mean and its standard error, None where there is none; `reach` is how many of these a whisker spans."""
 
     mean: float
     error: float | None = None
+    reach: float = SPAN
 
     @property
     def low(self) -> float:
-        return self.mean - SPAN * (self.error or 0.0)
+        return self.mean - self.reach * (self.error or 0.0)
 
     @property
     def high(self) -> float:
-        return self.mean + SPAN * (self.error or 0.0)
+        return self.mean + self.reach * (self.error or 0.0)
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,7 @@ def test_emu_edit_is_measured_against_the_source(tmp_path: Path) -> None:
     assert np.array_equal(case.source, make_rgb(1)) and not case.hole and case.resize_edits
     assert case.target is not None and np.array_equal(case.target, case.source) and case.ref_rgb is None
     assert (case.prompt, case.instruction) == ("a thing after remove", "please remove")
+    assert case.source_prompt == "a thing"
     assert case.mask.all() and case.mask.shape == (36, 48)
     assert parse_protocol("erode:4", "8%").apply(case.mask, case.id).all()
     told = describe_data(DataConfig(str(folder)))
@@ -212,10 +213,10 @@ def test_rows_without_what_they_need_are_failures(tmp_path: Path) -> None:
     rows = table.to_pylist()
     rows[0]["image"] = {"bytes": None, "path": "../../else.png"}
     rows[1]["instruction"] = None
-    parquet.write_table(Table.from_pylist(rows, table.schema), file)
+    parquet.write_table(Table.from_pylist(rows, table.schema).drop_columns(["input_caption"]), file)
     items = list(list_cases(DataConfig(str(folder), split="all")))
     entries = {item.id: item for item in items if isinstance(item, CaseEntry)}
-    assert list(entries) == ["test-10", "validation-10"]
+    assert list(entries) == ["test-10", "validation-10"]  # without input_caption too
     assert [item.id for item in items if isinstance(item, CaseFailure)] == ["test-11"]
     with pytest.raises(DataError, match=r"record test-10: image: .*lies outside"):
         entries["test-10"].load()

@@ -10,7 +10,7 @@ import pytest
 from scored import make_results, make_rows
 
 from a2cli.errors import ConfigError, DataError
-from a2cli.evaluation.compare import Edits, choose_pairs, compare_edits, list_rows, load_edits
+from a2cli.evaluation.compare import Edits, choose_pairs, compare_edits, list_rows, list_unmatched, load_edits
 from a2cli.evaluation.results import Row
 from a2cli.evaluation.store import write_results
 
@@ -33,13 +33,14 @@ def test_runs_are_compared_row_by_row(runs: tuple[Edits, Edits]) -> None:
     assert pairs == [((m, p), (m, p)) for m in ("nano", "paste") for p in ("fine", "rough")]
     found = compare_edits(a, b, pairs)
     assert [(one.a, one.metric) for one in found[:4]] == [
-        ("nano/fine", "l1"),
-        ("nano/fine", "psnr"),
-        ("nano/fine", "psnr@mask"),
-        ("nano/rough", "l1"),
+        ("old/nano/fine", "l1"),
+        ("old/nano/fine", "psnr"),
+        ("old/nano/fine", "psnr@mask"),
+        ("old/nano/rough", "l1"),
     ]
     for one in found:
-        assert one.n == 24 and one.verdict == "better" and one.a == one.b
+        assert one.n == 24 and one.verdict == "better"
+        assert one.b == one.a.replace("old/", "new/")
         assert one.mean_b - one.mean_a == pytest.approx(one.difference)
         if one.metric == "psnr":
             assert one.difference == pytest.approx(2.0) and one.low == pytest.approx(2.0)
@@ -120,4 +121,27 @@ def test_rows_that_failed_do_not_count(tmp_path: Path) -> None:
     rows = make_rows(("nano",), ("fine",), n=6)
     a = write(tmp_path / "a", rows)
     b = write(tmp_path / "b", [replace(rows[0], values={}, error="gone"), *rows[1:]])
-    assert {one.n for one in compare_edits(a, b, choose_pairs(a, b))} == {5}
+    pairs = choose_pairs(a, b)
+    assert {one.n for one in compare_edits(a, b, pairs)} == {5}
+    assert list_unmatched(a, b, pairs) == [
+        "without a counterpart, and left out: 1 of 6 edits of a/nano/fine, 0 of 5 edits of b/nano/fine"
+    ]
+    assert list_unmatched(a, a, pairs) == []
+
+
+def test_folders_of_one_name_are_told_apart_by_those_above(tmp_path: Path) -> None:
+    names = []
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        names.append(write(tmp_path / name / "out", make_rows(("nano",), ("fine",), n=3)))
+    a, b = names
+    found = compare_edits(a, replace(b, path=f"{b.path}/results.json"), choose_pairs(a, b))
+    assert {(one.a, one.b) for one in found} == {("x/out/nano/fine", "y/out/nano/fine")}
+    same = compare_edits(a, replace(a, path=f"{a.path}/results.json"), choose_pairs(a, b))
+    assert {(one.a, one.b) for one in same} == {("nano/fine", "nano/fine")}
+
+
+def test_a_mask_may_be_spelled_as_it_was_asked_for(tmp_path: Path) -> None:
+    a = write(tmp_path / "a", make_rows(("nano",), ("fine", "dilate-3pct"), n=3))
+    pairs = choose_pairs(a, a, (), ("fine", "dilate:3%"))
+    assert pairs == [(("nano", "fine"), ("nano", "dilate-3pct"))]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from scored import make_results, make_rows, with_mean
 
 from a2cli.errors import ConfigError
 from a2cli.evaluation.config import GateConfig
-from a2cli.evaluation.gate import check_baseline, check_thresholds, parse_thresholds
-from a2cli.evaluation.results import Results
+from a2cli.evaluation.gate import check_baseline, check_thresholds, parse_thresholds, require_comparable
+from a2cli.evaluation.results import Results, Score
 
 METHODS, PROTOCOLS, MEASURED = (
     {"nano": False, "paste": True},
@@ -41,10 +42,9 @@ def check(results: Results, *, under: tuple[str, ...] = (), over: tuple[str, ...
 def test_a_threshold_holds_for_every_method_that_is_no_baseline(results: Results) -> None:
     assert check(results, under=("psnr=22",)) == []
     assert check(results, under=("psnr=22.5",)) == ["nano/rough psnr = 22 (n 24), wanted at least 22.5"]
-    assert check(results, over=("psnr=21.9",)) == [
-        "nano/fine psnr = 23 (n 24), wanted at most 21.9",
-        "nano/rough psnr = 22 (n 24), wanted at most 21.9",
-    ]
+    l1 = with_mean(with_mean(results, "nano", "fine", "l1", 0.05), "nano", "rough", "l1", 0.07)
+    assert check(l1, over=("l1=0.07",)) == []
+    assert check(l1, over=("l1=0.06",)) == ["nano/rough l1 = 0.07 (n 24), wanted at most 0.06"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,9 @@ def test_what_is_missing_fails_and_says_why(results: Results) -> None:
     ]
     for mean in (None, float("nan")):
         broken = with_mean(results, "nano", "fine", "psnr", mean)
-        assert len(check(broken, under=("fine/psnr=0",))) == len(check(broken, over=("fine/psnr=99",))) == 1
+        assert len(check(broken, under=("fine/psnr=0",))) == 1
+        broken = with_mean(results, "nano", "fine", "l1", mean)
+        assert len(check(broken, over=("fine/l1=99",))) == 1
     nothing = replace(results, parts=tuple(replace(part, n=0, scores={}) for part in results.parts))
     assert check(nothing, under=("fine/psnr=0",)) == [
         "nano/fine psnr is missing: no edit was measured, wanted at least 0"
@@ -92,7 +94,6 @@ def test_what_is_missing_fails_and_says_why(results: Results) -> None:
         ("psnr=nan", "no threshold"),
         ("psnr=inf", "no threshold"),
         ("=3", "no metric is called ''"),
-        ("ssim=0.5", "ssim is not measured (add --metrics ssim)"),
     ],
 )
 def test_what_is_no_threshold_is_said_before_any_work(text: str, message: str) -> None:
@@ -103,6 +104,28 @@ def test_what_is_no_threshold_is_said_before_any_work(text: str, message: str) -
         with pytest.raises(ConfigError) as caught:
             parse_thresholds(gate, METHODS, PROTOCOLS, MEASURED)
         assert message in str(caught.value) and name in str(caught.value)
+
+
+def parse(*, under: tuple[str, ...] = (), over: tuple[str, ...] = ()) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_thresholds(GateConfig(fail_under=under, fail_over=over), METHODS, PROTOCOLS, MEASURED)
+    return str(caught.value)
+
+
+def test_a_metric_that_is_not_measured_and_a_bound_on_the_good_side_are_refused() -> None:
+    assert parse(under=("ssim=0.5",)) == "--fail-under 'ssim=0.5': ssim is not measured (add --metrics ssim)"
+    assert parse(over=("psnr=40",)) == "--fail-over 'psnr=40': psnr is better higher (--fail-under psnr=40)"
+    text = "nano/fine/l1@mask=0.1"
+    assert parse(under=(text,)) == f"--fail-under '{text}': l1 is better lower (--fail-over {text})"
+
+
+def test_a_mask_may_be_spelled_as_it_was_asked_for() -> None:
+    names = ("dilate-3pct", "shift-32_-4")
+    texts = ("dilate:3%/psnr=1", "nano/dilate-3pct/psnr=1", "shift:32,-4/psnr=1", "dilate:3.0%/psnr=1")
+    found = parse_thresholds(GateConfig(fail_under=texts), METHODS, names, MEASURED)
+    assert [one.protocol for one in found] == ["dilate-3pct", "dilate-3pct", "shift-32_-4", "dilate-3pct"]
+    with pytest.raises(ConfigError, match="there is no method or protocol 'dilate-4'"):
+        parse_thresholds(GateConfig(fail_under=("dilate:4/psnr=1",)), METHODS, names, MEASURED)
 
 
 def test_a_threshold_that_would_hold_for_nothing_is_refused() -> None:
@@ -152,13 +175,61 @@ def test_what_makes_two_runs_hard_to_compare_is_said(results: Results) -> None:
         data={"name": "made", "split": "validation"},
         metrics={**results.metrics, "l1": {**results.metrics["l1"], "implementation": "drawn anew"}},
         protocols={"fine": {"kind": "fine"}, "rough": {"kind": "rough", "by": ["32 px"]}},
-        parts=tuple(replace(part, n=20) for part in results.parts),
     )
     missed, warned = check_baseline(other, results, 0.02)
     assert missed == [] and warned == [
         "other data than in the baseline: split validation, not test",
         "l1 is measured by drawn anew, in the baseline by drawn",
         "the masks of rough are others than in the baseline",
-        "nano/fine: 20 edits measured, 24 in the baseline",
-        "nano/rough: 20 edits measured, 24 in the baseline",
     ]
+
+
+def test_fewer_edits_than_before_are_a_miss_and_more_are_told(results: Results) -> None:
+    fewer = replace(results, parts=tuple(replace(part, n=20) for part in results.parts))
+    lines = [f"nano/{protocol}: 20 edits measured, 24 in the baseline" for protocol in PROTOCOLS]
+    assert check_baseline(fewer, results, 0.02) == (lines, [])
+    missed, warned = check_baseline(results, fewer, 0.02)
+    assert missed == [] and warned == [f"nano/{p}: 24 edits measured, 20 in the baseline" for p in PROTOCOLS]
+    first = next(part for part in results.parts if (part.method, part.protocol) == ("nano", "fine"))
+    scores = {**first.scores, "psnr": replace(first.scores["psnr"], n=23)}
+    parts = tuple(replace(part, scores=scores) if part is first else part for part in results.parts)
+    assert check_baseline(replace(results, parts=parts), results, 0.02) == (
+        ["nano/fine psnr is of 23 edits, of 24 in the baseline"],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"records_sha256": "b", "split": "dev"}, "24 of made dev, not 24 of made test"),
+        ({"records_sha256": "b"}, "24 of made test in both, of other ids, categories or prompts"),
+        ({"seed": 2}, "seed 2, not 1"),
+        ({"synth": {"size": 128, "glyphs": 0.6}}, "24 of made test in both, of other settings"),
+        ({"pairs": "unpaired"}, "pairs unpaired, not nothing"),
+    ],
+)
+def test_other_records_are_one_miss(results: Results, changes: dict[str, Any], told: str) -> None:
+    old = replace(results, data={**results.data, "records_sha256": "a", "seed": 1, "synth": {"size": 256}})
+    new = replace(with_mean(old, "nano", "fine", "psnr", 1.0), data={**old.data, **changes})
+    line = f"the records are others than in the baseline: {told}"
+    assert check_baseline(new, old, 0.02) == ([line], [])
+    later = replace(old, data={**old.data, "synth": {"size": 256, "added later": 1}})
+    assert check_baseline(later, old, 0.02) == ([], [])
+
+
+def test_what_the_older_run_measured_has_to_be_measured_now(results: Results) -> None:
+    require_comparable(results, "old", ["l1", "psnr", "ssim"])
+    for metrics, told in (
+        (["l1"], "--baseline old: psnr is not measured (add --metrics psnr)"),
+        ([], "--baseline old: psnr, l1 are not measured (add --metrics psnr,l1)"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            require_comparable(results, "old", metrics)
+        assert str(caught.value) == told
+    parts = tuple(replace(part, scores={"vlm": Score(70.0, None, 24)}) for part in results.parts)
+    with pytest.raises(ConfigError, match=r"vlm is not measured .add --judge API:MODEL."):
+        require_comparable(replace(results, parts=parts), "old", ["psnr"])
+    alone = make_results(make_rows(("paste",)))
+    with pytest.raises(ConfigError, match="every method there is a baseline"):
+        require_comparable(alone, "old", ["psnr", "l1"])

@@ -8,7 +8,7 @@ import pytest
 from scored import make_results, make_rows, with_mean
 
 from a2cli.config.load import to_dict
-from a2cli.evaluation.markdown import build_markdown, choose_headline, format_score, list_keys
+from a2cli.evaluation.markdown import FOLLOWS, build_markdown, choose_headline, format_score, list_keys
 from a2cli.evaluation.results import Results, Row, Score
 from a2cli.metrics.table import METRICS
 
@@ -92,7 +92,8 @@ def test_categories_missing_and_implementations_are_told(results: Results, rows:
     assert "paste" not in " ".join(categories[0])  # baselines are no news there
     assert "Nothing failed" in text
     failed = replace(results, failures={"edit: DataError": 2})
-    assert "**2 failed**" in build_markdown(failed, rows)
+    assert "**2 failed**: 2 edits could not be read (failures.jsonl)" in build_markdown(failed, rows)
+    assert "Without baselines (paste)." in text
 
 
 def test_set_values_have_no_error_and_missing_parts_a_dash(results: Results, rows: list[Row]) -> None:
@@ -108,6 +109,86 @@ def test_set_values_have_no_error_and_missing_parts_a_dash(results: Results, row
     assert scores[2][scores[0].index("rough: fid ↓")] == "–" and scores[1][-1] == "20 of 24"
     drop = read_tables(text[text.index("## From fine to rough") :])[0]
     assert drop[1][drop[0].index("fid ↓")] == "+1" and drop[2][drop[0].index("fid ↓")] == "–"
+
+
+def test_bold_is_explained_where_there_is_any(results: Results, rows: list[Row]) -> None:
+    assert "**Bold**: the best of its column, as shown." in build_markdown(results, rows)
+    alone = make_rows(("nano",))
+    assert "**" not in build_markdown(make_results(alone), alone)
+    sweep = make_rows(("nano", "paste"), ("fine", "erode-16", "erode-32", "dilate-16"), n=4)
+    assert "**" not in build_markdown(make_results(sweep), sweep)
+
+
+def set_scores(results: Results, found: dict[str, Score]) -> Results:
+    """One value for each method, under every protocol."""
+    return replace(
+        results, parts=tuple(replace(part, scores={"psnr": found[part.method]}) for part in results.parts)
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "bold"),
+    [
+        ((20.001, 20.004, 19.0), (True, True, False)),
+        ((20.001, 20.004, 20.0), (False, False, False)),
+        ((20.001, None, 20.004), (False, False, False)),
+        ((20.001, None, 20.4), (False, False, True)),
+        ((-3.0, -2.0, None), (False, True, False)),
+    ],
+)
+def test_equal_as_shown_is_all_bold_or_none(scores: tuple[float | None, ...], bold: tuple[bool, ...]) -> None:
+    names = ("nano", "paste", "mean")
+    rows = make_rows(names, ("fine",), n=4)
+    found = {name: Score(mean, 0.5 if mean else None, 4) for name, mean in zip(names, scores, strict=True)}
+    table = read_tables(build_markdown(set_scores(make_results(rows), found), rows))[0]
+    assert tuple(line[1].startswith("**") for line in table[1:]) == bold
+
+
+def test_values_over_masks_are_said_to_follow_them(results: Results, rows: list[Row]) -> None:
+    text = build_markdown(results, rows)
+    drop = text[text.index("## From fine to rough") :]
+    assert FOLLOWS in drop.split("|")[0]
+    plain = [replace(row, values={"l1": row.values["l1"]}) for row in rows]
+    assert FOLLOWS not in build_markdown(set_l1(results), plain)
+
+
+def set_l1(results: Results) -> Results:
+    return replace(
+        results,
+        parts=tuple(replace(part, scores={"l1": part.scores["l1"]}) for part in results.parts),
+    )
+
+
+def test_a_judge_is_told_of(results: Results, rows: list[Row]) -> None:
+    judge = {
+        "model": "a|judge",
+        "api": "openai",
+        "asked": 50,
+        "answered": 40,
+        "from_cache": 9,
+        "calls": 44,
+        "cost": 1.37,
+        "failed": {"timeout": 1},
+        "coverage": {"vlm": 0.98},
+        "expected": {"vlm": 50},
+        "position_bias": {"vlm": {"mean": 1.25, "se": 0.5, "n": 12}},
+        "compared": {
+            "nano against paste": {"fine": {"asked": 9, "judged": 8, "wins": 5, "ties": 2, "losses": 1}}
+        },
+    }
+    text = build_markdown(replace(results, judge=judge), rows)
+    told = text[text.index("## Judge") :]
+    assert "- Model: a\\|judge (openai)\n" in told and "- Cost: 1.37 (of this run)\n" in told
+    assert "- Answered: 49 (of 50 asked, 9 kept from before)\n" in told
+    marks, sides = read_tables(told)[:2]
+    assert marks[1] == ["vlm", "98.0 %", "50", "1.25 ± 0.5", "12"]
+    assert sides[1] == ["nano against paste", "fine", "5", "2", "1", "8 of 9", "–", "–"]
+    assert "## Judge" not in build_markdown(results, rows)
+
+
+def test_methods_are_told_in_words(results: Results, rows: list[Row]) -> None:
+    text = build_markdown(results, rows)
+    assert "| paste | baseline: the reference's subject stretched to the mask's box |" in text
 
 
 def test_others_words_end_no_cell(results: Results, rows: list[Row]) -> None:

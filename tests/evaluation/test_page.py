@@ -13,13 +13,15 @@ from browser import needs_chromium, visit
 from parsed import Parsed
 from scored import make_results, make_rows
 
-from a2cli.evaluation.charts import place_protocols
+from a2cli.evaluation.charts import TOLD, UNTOLD, get_estimate, place_protocols
 from a2cli.evaluation.gallery import Choice, Views, build_gallery, choose_exhibits
+from a2cli.evaluation.markdown import FOLLOWS
 from a2cli.evaluation.page import build_report
 from a2cli.evaluation.results import Part, Results, Row, Score
 from a2cli.evaluation.score_tables import format_mean, get_places
 from a2cli.evaluation.stats import get_difference
 from a2cli.metrics.table import METRICS
+from a2cli.pages.estimates import Estimate
 from a2cli.pages.plots import escape_text
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;\u202e"
@@ -148,17 +150,50 @@ def test_what_is_missing_is_said_and_never_a_number() -> None:
     part = results.parts[0]
     holes = replace(part, n=23, scores={"psnr": replace(part.scores["psnr"], mean=None, se=None)})
     rows[0] = replace(rows[0], values={}, error="the edit is 3 x 4, the source 8 x 8")
-    changed = replace(results, parts=(holes, *results.parts[1:]), failures={"edit": 1})
+    changed = replace(results, parts=(holes, *results.parts[1:]), failures={"edit: DataError": 1})
     source = build_report(changed, rows)
     page = Parsed(source)
     assert source.count('<td class="none">missing</td>') == 3
     assert "clip_i is missing: no network here" in page.get_texts("li")
     assert "n 23 of 24, n 24" in page.get_texts("span")
-    assert rows[0].error in page.get_texts("td")
+    assert rows[0].error in page.get_texts("span") and "nano · fine" in page.get_texts("i")
+    assert page.get_texts("h2")[:2] == ["Scores", "What failed"]
+    assert "1 edit could not be read" in page.get_texts("span")  # under its tile
     assert source.count("class=best") == 3  # of one method alone none is the best
     assert not re.search(
         r"\bnan\b|Infinity", source.split("<style>")[0] + source.split("</style>")[1].split("<script>")[0]
     )
+
+
+def get_panel(source: str, key: str) -> str:
+    """What the panel of a value says, and its charts."""
+    return re.search(rf'<div class="panel" data-key="{key}">.*?\n', source, re.S)[0]  # type: ignore[index]
+
+
+def test_whiskers_are_the_intervals_of_the_tables(report: tuple[Results, list[Row]], page: Path) -> None:
+    """Of 24 records 6 are of no group, the others of 8: 14 stand alone, of whom t is 2.160."""
+    results, rows = report
+    score = results.parts[0].scores["psnr"]
+    own = [row for row in rows if (row.method, row.protocol) == ("nano", "fine")]
+    found = get_estimate(score, own, "psnr")
+    assert found is not None and score.mean is not None and score.se is not None
+    assert found.high - score.mean == pytest.approx(2.1604 * score.se, rel=1e-3)
+    some = [replace(row, values={}) if i else row for i, row in enumerate(own)]
+    for rest in (some, []):  # too few to tell
+        plain = get_estimate(score, rest, "psnr")
+        assert plain is not None and plain.high - score.mean == pytest.approx(1.96 * score.se)
+    assert get_estimate(replace(score, se=None), own, "psnr") == Estimate(score.mean)
+    assert get_estimate(replace(score, mean=None), own, "psnr") is None
+    assert escape_text(TOLD) in get_panel(page.read_text(), "psnr")
+    assert escape_text(UNTOLD) in get_panel(build_report(results, []), "psnr")
+
+
+def test_values_over_masks_are_said_to_follow_them(report: tuple[Results, list[Row]], page: Path) -> None:
+    assert escape_text(FOLLOWS) in get_panel(page.read_text(), "psnr@mask")
+    assert escape_text(FOLLOWS) not in get_panel(page.read_text(), "psnr")
+    source = page.read_text()
+    costs = source[source.index("From mask to mask</h2>") :]
+    assert costs.index(escape_text(FOLLOWS)) < costs.index("<table")
 
 
 def test_a_case_says_what_was_asked_for_and_whether_there_was_a_mask() -> None:

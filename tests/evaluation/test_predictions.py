@@ -107,7 +107,7 @@ def test_two_files_of_one_record_are_a_failure_that_names_both(tmp_path: Path) -
     found = find(tmp_path, "a", "b/c", "d")
     assert get_matches(found, tmp_path) == {"d": "d.png"}
     assert [failure.reason for failure in found.failures] == ["several edits", "several edits"]
-    assert "a.jpg, a.png" in found.failures[0].detail and found.extra == ()
+    assert "a.jpg, a.png (move all but one of them out" in found.failures[0].detail and found.extra == ()
 
 
 def test_the_end_of_an_id_will_do_where_it_is_one_records_alone(tmp_path: Path) -> None:
@@ -175,6 +175,9 @@ def test_magic_brush_names_of_both_ways(tmp_path: Path) -> None:
         "139306-2": "139306/139306_iter_2.png",
         "242679-1": "242679-1.png",
     }
+    both = put(tmp_path / "both", "139306/139306_1.png", "139306/139306_inde_1.png", "242679-1.png")
+    refused = find_predictions(both, list_entries(data), ["fine"]).failures[0]
+    assert (refused.id, refused.reason) == ("139306-1", "several edits")
     flat = put(tmp_path / "flat", "139306_1.png", "139306-output2.png")
     assert get_matches(find_predictions(flat, list_entries(data), ["fine"]), flat) == {
         "139306-1": "139306_1.png",
@@ -196,6 +199,16 @@ def test_names_of_the_other_data_sets(tmp_path: Path) -> None:
     worn = put(tmp_path / "w", "00006_00.jpg", "00008_00.jpg", "00013_00.jpg")
     for unpaired in (False, True):
         assert len(find_predictions(worn, list_entries(garments, unpaired=unpaired), ["fine"]).files) == 3
+    pairs = [line.split() for line in (garments / "test_pairs.txt").read_text("utf-8-sig").splitlines()]
+    assert any(person != garment for person, garment in pairs)
+    for unpaired, folder in ((False, "paired"), (True, "unpaired")):
+        names = [
+            f"{person.removesuffix('.jpg')}_{(garment if unpaired else person).removesuffix('.jpg')}.jpg"
+            for person, garment in pairs
+        ]
+        made = put(tmp_path / folder, *names)
+        tried = find_predictions(made, list_entries(garments, unpaired=unpaired), ["fine"])
+        assert len(tried.files) == len(pairs) and not tried.extra
     objects = write_any_insertion(tmp_path / "any")
     made = put(tmp_path / "o", "garment/9.png", "object/9.png", "9.png")
     found = find_predictions(made, list_entries(objects, split="all"), ["fine"])

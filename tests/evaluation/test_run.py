@@ -14,6 +14,7 @@ import pytest
 from api_server import serve_api
 from judge_server import MARKS, say
 from pair_folders import make_pair, write_imagefolder
+from published import write_magic_brush
 
 from a2cli.errors import A2Error, BackboneError, ConfigError, DataError
 from a2cli.evaluation.config import EvalConfig
@@ -152,7 +153,6 @@ def test_what_fails_is_told_and_the_rest_goes_on(data: Path, tmp_path: Path) -> 
     assert outcome.exit_code == 3
     lines = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert {(line["id"], line["protocol"]) for line in lines} == {
-        ("", "box"),
         ("test-001", "fine"),
         ("test-002", "fine"),
         ("test-003", "fine"),
@@ -182,6 +182,69 @@ def test_missing_weights_are_missing_and_fail_the_gate(data: Path, tmp_path: Pat
     assert len(outcome.missed) == 1 and outcome.missed[0].startswith("paste/fine lpips_alex is missing: ")
 
 
+def test_a_flat_folder_is_of_one_protocol(data: Path, tmp_path: Path) -> None:
+    pred = write_pred(tmp_path / "pred")
+    config = build(data, None, methods=None, run=None, pred=str(pred), protocols=["fine", "rough"])
+    with pytest.raises(ConfigError) as caught:
+        run_eval(config)
+    assert str(caught.value) == (
+        "pred has no folder rough (name one kind of mask, --protocol fine, or give DIR/fine and DIR/rough)"
+    )
+    assert run_eval(replace(config, protocols=("dilate-3pct",))).exit_code == 0
+
+
+def test_records_without_a_reference_are_refused_at_once(tmp_path: Path) -> None:
+    data, out = write_magic_brush(tmp_path / "mb"), tmp_path / "out"
+    config = build(data, out, methods=["paste", "telea", "target"], metrics=["l1"], protocols=["fine"])
+    with pytest.raises(ConfigError) as caught:
+        run_eval(config)
+    assert str(caught.value).endswith(
+        "mb: its records have no reference, which paste needs (fill and telea do without)"
+    )
+    assert not (out / "edits").exists()
+    assert run_eval(replace(config, methods=config.methods[1:])).exit_code == 0
+    for mask in data.rglob("*-mask*.png"):  # records that cannot be opened say nothing
+        mask.write_bytes(b"")
+    assert run_eval(config).exit_code == 3
+
+
+def test_of_a_session_the_turn_that_failed_is_told(tmp_path: Path) -> None:
+    data, out = write_magic_brush(tmp_path / "mb"), tmp_path / "out"
+    (damaged,) = data.rglob("139306-mask1.png")
+    damaged.write_bytes(b"")
+    rest: dict[str, Any] = {"data.turns": "final", "data.session": True, "protocols": ["fine"]}
+    outcome = run_eval(build(data, out, methods=["telea"], metrics=["l1"], **rest))
+    assert outcome.exit_code == 3 and [row.error == "" for row in outcome.rows] == [False, True]
+    assert [failure.id for failure in outcome.failures] == ["139306-1", "139306-2"]
+    assert "record 139306-1: mask: the file is empty" in outcome.failures[0].detail
+    assert "the turn before, 139306-1, has no edit" in outcome.failures[1].detail
+
+
+def test_nothing_measured_is_no_success(data: Path, tmp_path: Path) -> None:
+    pred = write_pred(tmp_path / "pred")
+    options: dict[str, Any] = {"methods": None, "run": None, "pred": str(pred)}
+    covered = run_eval(build(data, None, protocols=["dilate:3000"], metrics=["preservation"], **options))
+    assert covered.exit_code == 3 and covered.list_lacks() == [
+        "nothing was measured: outside_pixels, outside_changed, outside_mean and outside_max are missing: "
+        "the mask covers the whole picture"
+    ]
+    config = build(data, None, protocols=["fine"], metrics=["psnr@mask", "vlm"], **options)
+    named = run_eval(config)
+    told = ["vlm is missing: no judge is named (--judge API:MODEL)"]
+    assert (named.exit_code, named.list_lacks()) == (3, told)
+    assert set(named.results.parts[0].scores) == {"psnr", "psnr@crop", "psnr@mask"}
+    (tmp_path / "weights").mkdir()
+    weights = replace(config.weights, folder=str(tmp_path / "weights"))
+    in_group = run_eval(replace(config, metrics=("psnr", "lpips"), weights=weights))
+    assert (in_group.exit_code, in_group.list_lacks()) == (0, [])
+    assert list(in_group.results.missing) == ["lpips_alex"]
+    for file in pred.iterdir():
+        file.write_bytes(b"")
+    broken = run_eval(replace(config, metrics=("psnr",)))
+    assert broken.exit_code == 3 and broken.results.missing == {"psnr": "no edit was measured"}
+    assert broken.list_lacks()[0].startswith("nothing was measured, the first failed: test-000.png: ")
+
+
 def test_an_older_run_is_held_against_the_new_one(data: Path, tmp_path: Path) -> None:
     perfect, noise = write_pred(tmp_path / "perfect"), write_pred(tmp_path / "noise", noise=True)
     options: dict[str, Any] = {"methods": None, "run": None, "protocols": ["fine"]}
@@ -192,9 +255,15 @@ def test_an_older_run_is_held_against_the_new_one(data: Path, tmp_path: Path) ->
     worse = run_eval(build(data, None, pred=str(noise), gate__baseline=str(old / "results.json"), **options))
     assert worse.exit_code == 4 and any("pred/fine psnr = " in line for line in worse.missed)
     fewer = run_eval(build(data, None, pred=str(perfect), gate__baseline=str(old), data__limit=3, **options))
-    assert fewer.exit_code == 0 and any(
-        "3 edits measured, 6 in the baseline" in line for line in fewer.warned
-    )
+    assert fewer.exit_code == 4 and fewer.missed == [
+        "the records are others than in the baseline: 3 of pairs test, not 6 of pairs test"
+    ]
+    (perfect / "test-001.png").unlink()
+    gone = run_eval(build(data, None, pred=str(perfect), gate__baseline=str(old), **options))
+    assert gone.exit_code == 4 and gone.missed == ["pred/fine: 5 edits measured, 6 in the baseline"]
+    config = build(data, None, pred=str(perfect), gate__baseline=str(old), **options)
+    with pytest.raises(ConfigError, match=r"psnr, outside_pixels, .* are not measured .add --metrics psnr,"):
+        run_eval(replace(config, metrics=("l1",)))
 
 
 @pytest.mark.parametrize(
@@ -216,6 +285,10 @@ def test_an_older_run_is_held_against_the_new_one(data: Path, tmp_path: Path) ->
         ({"methods": ["paste", "mine=nowhere"]}, ConfigError, "methods.mine: nowhere: no such folder"),
         ({"methods": None, "run": None, "pred": "nowhere"}, DataError, "nowhere: no such folder"),
         ({"run": None}, DataError, "add --run"),
+        ({"rough_radius": "x", "protocols": ["fine"]}, ConfigError, "'x' is not understood (use 32 or 8%)"),
+        ({"protocols": ["dilate:x"]}, ConfigError, "--protocol 'dilate:x' is not understood"),
+        ({"metrics": ["psnr@msk"]}, ConfigError, "did you mean 'psnr@mask'?"),
+        ({"device": "cuda:99"}, BackboneError, "device cuda:99: "),
     ],
 )
 def test_what_cannot_be_honoured_is_said_before_any_edit(
@@ -288,6 +361,19 @@ def test_a_silent_judge_is_missing_and_fails_the_gate(data: Path, tmp_path: Path
         outcome = run_eval(build(data, tmp_path / "out", methods=["paste"], **options))
     assert outcome.exit_code == 4 and "the judge gave no mark" in outcome.missed[0]
     assert "vlm" in outcome.results.missing and outcome.results.parts[0].scores["vlm"].mean is None
+
+
+def test_answers_that_cannot_be_kept_end_the_run_with_their_cause(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "out/.work/judge/.budget.lock").mkdir(parents=True)
+    with serve_api(say(MARKS)) as server:
+        options = {
+            "judge.model": "m",
+            "judge.url": server.url,
+            "judge.key_variable": "A2_NO_KEY",
+        }
+        with pytest.raises(DataError, match=r"judge: answers cannot be kept there: .*choose another folder"):
+            run_eval(build(data, tmp_path / "out", **options))
+        assert server.requests == []
 
 
 def test_methods_are_judged_side_by_side(data: Path, tmp_path: Path) -> None:

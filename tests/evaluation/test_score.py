@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from small_cases import PROTOCOLS, Counting, make_case, make_entry, refuse, writ
 from a2cli.errors import DataError
 from a2cli.evaluation.candidates import EditFile, list_candidates
 from a2cli.evaluation.cases import CaseFailure
-from a2cli.evaluation.kept import KeptFeatures, KeptValues
+from a2cli.evaluation.kept import KeptFeatures, KeptValues, digest_shot
 from a2cli.evaluation.protocols import parse_protocols
 from a2cli.evaluation.results import Row
 from a2cli.evaluation.score import Instruments, Scored, compare_sets, score_edits
@@ -98,6 +98,21 @@ def test_a_damaged_line_costs_one_value(tmp_path: Path) -> None:
     assert score(tmp_path, edits, Instruments([third])).rows == rows and third.seen == 0
 
 
+def test_all_that_a_value_may_depend_on_is_in_its_key() -> None:
+    case = make_case(0)
+    shot = build_shot(case, case.mask, case.source)
+    assert digest_shot(replace(shot, id="other")) == digest_shot(shot)
+    other = case.source ^ 1
+    changes: dict[str, Any] = {
+        **dict.fromkeys(("edited", "source", "target"), other),
+        **{"mask": ~case.mask, "ref_rgb": np.zeros((20, 20, 3), np.uint8), "ref_mask": None, "hole": False},
+        **{"prompt": "b", "source_prompt": "b", "instruction": "b"},
+    }
+    assert changes.keys() | {"id"} == {field.name for field in fields(Shot)}
+    keys = {name: digest_shot(replace(shot, **{name: value})) for name, value in changes.items()}
+    assert len({digest_shot(shot), *keys.values()}) == len(changes) + 1
+
+
 def test_only_what_changed_is_measured_anew(tmp_path: Path) -> None:
     edits = write_edits(tmp_path, 5)
     score(tmp_path, edits, Instruments([Counting()]))
@@ -135,6 +150,22 @@ def test_a_measure_that_fails_on_one_edit_leaves_the_others(tmp_path: Path, need
     again = Counting(needs_network=needs_network)
     score(tmp_path, edits, Instruments([again]))
     assert again.seen == 4  # what failed is tried again: two of case 3, two of case 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_judge_that_ends_says_why(tmp_path: Path, known: bool) -> None:
+    def refuse_all(shot: Shot) -> Values:
+        raise DataError("cache: cannot be written") if known else ValueError("a bug")
+
+    edits, judge = write_edits(tmp_path, 3), Counting(spoil=refuse_all)
+    instruments = Instruments([], judge=judge)
+    if known:
+        with pytest.raises(DataError, match="cache: cannot be written"):
+            score(tmp_path, edits, instruments, entries=ENTRIES[:3])
+        assert len(judge.calls) == 1
+    else:
+        scored = score(tmp_path, edits, instruments, entries=ENTRIES[:3])
+        assert [failure.detail for failure in scored.failures] == ["ValueError: a bug"] * 6
 
 
 def test_edits_that_cannot_be_measured_are_rows_with_an_error(tmp_path: Path) -> None:

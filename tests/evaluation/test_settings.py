@@ -10,7 +10,7 @@ import pytest
 from a2cli.errors import ConfigError
 from a2cli.evaluation.config import MethodConfig
 from a2cli.evaluation.origin import get_settings
-from a2cli.evaluation.settings import load_eval_config, parse_judge, split_words
+from a2cli.evaluation.settings import check_places, load_eval_config, parse_judge, split_words
 
 
 def test_options_go_over_changes_and_these_over_the_file(tmp_path: Path) -> None:
@@ -65,6 +65,47 @@ def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError) as caught:
         load_eval_config(None, (), options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:x", "cuda:", "CPU", ""])
+def test_a_device_is_one_of_the_known(device: str) -> None:
+    for options in ({"device": device}, {"judge.model": "m", "judge.device": device}):
+        with pytest.raises(ConfigError, match="device: there is no "):
+            load_eval_config(None, (), {"pred": "x", "data.path": "d", **options})
+
+
+def test_a_path_that_leads_nowhere_is_told_with_its_file_and_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "run.yaml"
+    head = "out: o\nrun: true\n"
+
+    def check(text: str, **options: Any) -> str:
+        file.write_text(head + text)
+        try:
+            check_places(str(file), load_eval_config(str(file), (), options))
+        except ConfigError as error:
+            return str(error).removeprefix(f"{file}: ")
+        return ""
+
+    away = "no such file or folder (paths start where a2 is run"
+    photos = "data: {limit: 1, synth: {photos: photos}}\nmethods: [paste]\n"
+    assert check(photos) == f"data.synth.photos: photos: {away}; change it with --set data.synth.photos=PATH)"
+    options = {"data.synth.photos": "elsewhere"}
+    assert check(photos, **options).startswith("data.synth.photos: elsewhere: no such")
+    (tmp_path / "photos").mkdir()
+    assert check(photos) == ""
+    weights = "methods: [paste]\nweights: {folder: w}\n"
+    assert check(weights).startswith(f"weights.folder: w: {away}")
+    assert check(weights, **{"weights.folder": "other"}) == ""  # it says so itself
+    data = "data: {path: d}\nmethods: [paste]\n"
+    assert check(data).startswith("data.path: d: ") and check(data, **{"data.path": "synth"}) == ""
+    method = "{name: m, backbone: flux-fill, model: some/model, adapter: %s}"
+    assert check(f"methods: [{method % 'a'}]").startswith(f"methods[0].adapter: a: {away})")
+    assert check(f"methods: [{method % 'none'}]") == ""
+    train = "methods: [{name: m, train: {config: t.yaml}}]"
+    assert check(train).startswith("methods[0].train.config: t.yaml: ") and check(train, run=False) == ""
 
 
 def test_words_are_split_at_commas_but_a_shift_is_one() -> None:

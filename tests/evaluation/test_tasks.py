@@ -10,7 +10,8 @@ import pytest
 from a2cli.errors import DataError
 from a2cli.evaluation.cases import Case
 from a2cli.evaluation.protocols import parse_protocol
-from a2cli.evaluation.tasks import HOLE, build_shot, build_task, get_item_seed
+from a2cli.evaluation.tasks import build_shot, build_task, get_item_seed
+from a2cli.metrics.shots import GREY
 
 RNG = np.random.default_rng(0)
 PHOTO, REFERENCE = (RNG.integers(0, 256, size, np.uint8) for size in ((40, 50, 3), (20, 20, 3)))
@@ -27,6 +28,7 @@ CASE = Case(
     ref_mask=np.ones((20, 20), bool),
     prompt="a cat",
     instruction="put a cat there",
+    source_prompt="a sofa",
 )
 
 
@@ -34,7 +36,7 @@ def test_the_hole_is_grey_under_the_given_mask_and_the_rest_is_the_photo() -> No
     before = PHOTO.copy()
     task = build_task(CASE, parse_protocol("dilate:3", "8%"), seed=1)
     assert (task.protocol, task.case) == ("dilate-3", CASE) and task.mask.sum() > MASK.sum()
-    assert (task.source[task.mask] == HOLE).all()
+    assert (task.source[task.mask] == GREY).all()
     assert np.array_equal(task.source[~task.mask], PHOTO[~task.mask])
     task.source[:] = 0
     task.mask[:] = False
@@ -65,6 +67,7 @@ def test_a_shot_holds_all_that_is_known() -> None:
     mask = parse_protocol("box", "3").apply(MASK, "a")
     shot = build_shot(CASE, mask, PHOTO)
     assert (shot.id, shot.prompt, shot.instruction, shot.hole) == ("a", "a cat", "put a cat there", True)
+    assert shot.source_prompt == "a sofa"
     assert shot.mask is mask and shot.target is PHOTO and shot.source is PHOTO
     assert shot.ref_rgb is REFERENCE and shot.ref_mask is CASE.ref_mask
 

@@ -12,10 +12,10 @@ from small_cases import PROTOCOLS, make_case, make_entry, write_edits
 from a2cli.evaluation.candidates import EditFile
 from a2cli.evaluation.config import EvalConfig, MethodConfig
 from a2cli.evaluation.results import Row
-from a2cli.evaluation.tasks import HOLE
 from a2cli.evaluation.tell import add_gallery
 from a2cli.images.read import open_photo
 from a2cli.images.thumbnail import encode_thumbnail
+from a2cli.metrics.shots import GREY
 
 
 def test_a_turn_is_shown_as_the_method_saw_it_that_it_is_ranked_by(tmp_path: Path) -> None:
@@ -33,6 +33,6 @@ def test_a_turn_is_shown_as_the_method_saw_it_that_it_is_ranked_by(tmp_path: Pat
     before = edits["mine", "fine", "case 2"]
     assert isinstance(before, EditFile)
     given = open_photo(before.path).rgb.copy()
-    given[make_case(0).mask] = HOLE
+    given[make_case(0).mask] = GREY
     wanted, size = encode_thumbnail(given, 256)
     assert (base64.b64decode(turn.pictures["source"].data), turn.pictures["source"].size) == (wanted, size)

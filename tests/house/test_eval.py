@@ -17,6 +17,8 @@ sys.path.append(str(Path(__file__).parents[1] / "data"))
 from pair_folders import make_pair, write_imagefolder
 
 from a2cli.cli import main
+from a2cli.commands.eval.stopping import saying_when_stopped
+from a2cli.evaluation.settings import load_eval_config
 from a2cli.evaluation.study.run import load_given
 from a2cli.images.write import save_image
 
@@ -103,9 +105,10 @@ def test_scores_go_to_a_pipe_one_value_a_line(
 
 
 def test_json_is_all_of_stdout(data: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", *run_words(data, out, "paste,mean"), "--json", "-q"]) == 0
+    assert main(["eval", *run_words(data, out, "paste,mean"), "--json", "-q", "--set", "gallery=1"]) == 0
     shown = capsys.readouterr()
     results = json.loads(shown.out)
+    assert json.loads((out / "results.json").read_text())["gallery"]  # pictures, which a pipe is spared
     assert results["format"] == "a2-eval" and results["gallery"] == [] and shown.err == ""
     assert "NaN" not in shown.out and results["n"] == COUNT
 
@@ -124,16 +127,50 @@ def test_a_missed_threshold_is_exit_4_and_a_line(
     ]
     assert main([*words, "-q", "--fail-under", "psnr=99", "--fail-over", "pred/fine/l1=0"]) == 0
     assert capsys.readouterr().err == ""
-    assert main([*words, "-q", "--fail-under", "psnr=101", "--fail-under", "l1@mask=1"]) == 4
+    assert main([*words, "-q", "--fail-under", "psnr=101", "--fail-over", "l1@mask=-1"]) == 4
     assert capsys.readouterr().err.splitlines() == [
         f"a2: missed: pred/fine psnr = 100 (n {COUNT}), wanted at least 101",
-        f"a2: missed: pred/fine l1@mask = 0 (n {COUNT}), wanted at least 1",
+        f"a2: missed: pred/fine l1@mask = 0 (n {COUNT}), wanted at most -1",
     ]
     (tmp_path / "pred/test-001.png").write_bytes(b"\x89PNG")
     assert main([*words, "--fail-under", "psnr=99"]) == 3
     shown = capsys.readouterr()
     assert "a2: warning: pred/fine/test-001: " in shown.err and "1 failed" in shown.err
     assert main([*words, "-q", "--fail-under", "psnr=101"]) == 4  # a miss goes before a failure
+
+
+def test_what_is_missing_is_told_by_its_reason(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "eval",
+        "--data",
+        str(data),
+        "--pred",
+        str(write_pred(tmp_path / "pred")),
+        "--protocol",
+        "dilate:999",
+    ]
+    assert main([*words, "--metrics", "l1,preservation,seam"]) == 3  # seam was asked for by name
+    why = "the mask covers the whole picture"
+    assert capsys.readouterr().err.splitlines() == [
+        f"a2: warning: outside_pixels, outside_changed, outside_mean and outside_max are missing: {why}",
+        f"a2: seam is missing: {why}",
+    ]
+    assert main([*words, "-q", "--metrics", "seam"]) == 3
+    assert capsys.readouterr().err == f"a2: nothing was measured: seam is missing: {why}\n"
+
+
+def test_a_line_that_cannot_be_read_is_told_with_its_place_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_imagefolder(tmp_path / "d", [make_pair(n, "test", 40, 48) for n in range(COUNT)], "test")
+    (lines,) = data.rglob("metadata.jsonl")
+    lines.write_text(lines.read_text() + "{\n")
+    pred = write_pred(tmp_path / "pred")
+    assert main(["eval", "--data", str(data), "--pred", str(pred), "--metrics", "l1"]) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(f"a2: warning: {lines}: line {COUNT + 1}: ") and len(told) == 2
 
 
 def test_compare_tells_who_is_better(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,9 +266,9 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.Captu
     stopped, whole = tmp_path / "stopped", tmp_path / "whole"
     kept = stopped / ".work/values.jsonl"
     lines = 0
-    for number, code in (
-        (signal.SIGINT, 130),
-        (signal.SIGKILL, -signal.SIGKILL),
+    for number, code, said in (
+        (signal.SIGINT, 130, b"a2: stopped; the same command goes on from here\n"),
+        (signal.SIGKILL, -signal.SIGKILL, b""),
     ):
         process = subprocess.Popen(
             [sys.executable, "-m", "a2cli", *words, "-o", str(stopped)],
@@ -249,7 +286,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.Captu
             stdout, stderr = process.communicate(timeout=30)
         finally:
             process.kill()
-        assert (process.returncode, stdout, stderr) == (code, b"", b"")
+        assert (process.returncode, stdout, stderr) == (code, b"", said)
         assert not (stopped / "results.json").exists()
         lines = count_lines(kept)
     edits = {path: path.stat().st_mtime_ns for path in stopped.rglob("edits/**/*.png")}
@@ -267,6 +304,33 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.Captu
     assert get_values(stopped) == get_values(whole)
     scores = [json.loads((folder / "results.json").read_text())["parts"] for folder in (stopped, whole)]
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"out": "o"}, "stopped; the same command goes on from here"),
+        ({}, "stopped; nothing was kept (-o OUT keeps it)"),
+        (
+            {"out": "o", "judge.model": "m", "judge.api": "local"},
+            "stopped; the same command goes on from here",
+        ),
+        (
+            {"out": "o", "judge.model": "m"},
+            "stopping when paid calls under way have ended; the same command goes on from here",
+        ),
+    ],
+)
+def test_ctrl_c_says_once_what_becomes_of_the_run(
+    options: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_eval_config(None, (), {"pred": "x", "data.path": "d", **options})
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), saying_when_stopped(settings):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert capsys.readouterr().err == f"a2: {said}\n" and signal.getsignal(signal.SIGINT) == before
 
 
 def count_lines(file: Path) -> int:

@@ -15,9 +15,10 @@ import torch
 from tiny_networks import build_weights, make_picture, make_shot
 from transformers import AutoModel, AutoTokenizer, BitImageProcessorPil, CLIPImageProcessorPil
 
+from a2cli.errors import DataError
 from a2cli.metrics.measure import Values, Weights
 from a2cli.metrics.shots import GREY, Shot
-from a2cli.metrics.similarity import SimilarityMeasure, build_measure, get_cosine
+from a2cli.metrics.similarity import SimilarityMeasure, build_measure, get_cosine, get_direction
 from a2cli.metrics.table import METRICS
 
 NAMES = {
@@ -101,6 +102,68 @@ def test_equals_transformers_own_computation(folder: Path, measures: list[Simila
         assert values.keys() == KEYS and len(KEYS) == 21
         assert values == pytest.approx(compute_directly(folder, shot), abs=1e-5)
         assert len({round(value, 4) for value in values.values()}) == len(KEYS)  # none is another in disguise
+
+
+CAPTIONED = make_shot(4, source=make_picture(300), source_prompt="a red sofa", prompt="a blue sofa and a dog")
+
+
+def open_direction(folder: Path, *more: str) -> SimilarityMeasure:
+    return build_measure([METRICS[name] for name in (*more, "clip_dir")], Weights(folder=str(folder)), "cpu")
+
+
+def test_the_direction_equals_transformers_own_computation(folder: Path) -> None:
+    clip = AutoModel.from_pretrained(folder / "clip").eval()
+    processor, tokenizer = (
+        CLIPImageProcessorPil.from_pretrained(folder / "clip"),
+        AutoTokenizer.from_pretrained(folder / "clip"),
+    )
+    assert CAPTIONED.source is not None
+
+    def look(picture: np.ndarray) -> torch.Tensor:
+        return clip.get_image_features(**processor(picture, return_tensors="pt")).pooler_output[0]
+
+    def read(words: str) -> torch.Tensor:
+        return clip.get_text_features(**tokenizer(words, return_tensors="pt")).pooler_output[0]
+
+    with torch.no_grad():
+        seen = torch.nn.functional.normalize(look(CAPTIONED.edited), dim=0)
+        seen = seen - torch.nn.functional.normalize(look(CAPTIONED.source), dim=0)
+        told = torch.nn.functional.normalize(read(CAPTIONED.prompt), dim=0)
+        told = told - torch.nn.functional.normalize(read(CAPTIONED.source_prompt), dim=0)
+        naive = float(torch.cosine_similarity(seen, told, dim=0))
+    alone = open_direction(folder).measure([CAPTIONED])[0]
+    assert alone.keys() == {"clip_dir"} and alone["clip_dir"] == pytest.approx(naive, abs=1e-4)
+    beside = open_direction(folder, "clip_i", "clip_t").measure([CAPTIONED])[0]
+    assert len(beside) == 7 and beside["clip_dir"] == alone["clip_dir"]
+
+
+def test_the_direction_is_the_captions(folder: Path) -> None:
+    """Back instead of there is the opposite; an edit that changes nothing goes nowhere; without a way there is none."""
+    measure = open_direction(folder)
+    assert CAPTIONED.source is not None
+    back = replace(CAPTIONED, prompt=CAPTIONED.source_prompt, source_prompt=CAPTIONED.prompt)
+    still = replace(CAPTIONED, edited=CAPTIONED.source)
+    there, other, nowhere = measure.measure([CAPTIONED, back, still])
+    assert there["clip_dir"] != 0 and other["clip_dir"] == pytest.approx(-there["clip_dir"], abs=1e-6)
+    assert nowhere == {"clip_dir": 0.0}
+    lacking = [
+        replace(CAPTIONED, source=None),
+        replace(CAPTIONED, source_prompt=" "),
+        replace(CAPTIONED, prompt=""),
+        replace(CAPTIONED, prompt=f" {CAPTIONED.source_prompt} "),
+    ]
+    assert measure.measure(lacking) == [{}] * 4
+
+
+def test_directions_of_known_vectors() -> None:
+    x, y = np.array([2.0, 0.0], np.float32), np.array([0.0, 5.0], np.float32)
+    assert get_direction(x, y, x * 3, y, "") == 1.0
+    assert get_direction(x, y, y, x, "") == -1.0
+    assert get_direction(x, -x, y, -y, "") == pytest.approx(0.0, abs=1e-12)
+    assert get_direction(x, x * 2, x, y, "") == 0.0  # length says nothing
+    for bad in (np.zeros(2, np.float32), np.array([np.inf, 0.0], np.float32)):
+        with pytest.raises(DataError, match="no finite feature"):
+            get_direction(x, bad, x, y, "shot")
 
 
 def test_equal_pictures_are_one_and_others_less(measures: list[SimilarityMeasure]) -> None:

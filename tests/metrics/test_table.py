@@ -42,6 +42,7 @@ def test_a_key_that_is_none_is_refused(key: str) -> None:
 def test_groups_unfold_in_the_table_s_order_and_once() -> None:
     assert names("paper") == ["lpips_alex", "clip_i", "clip_i_ref", "dino_i", "dino_i_ref", "fid"]
     assert names("magicbrush") == ["l1", "l2", "clip_i", "clip_t", "dino1_i"]
+    assert names("emu") == ["l1", "clip_i", "clip_t", "clip_dir", "dino1_i"]
     assert names("seam", "l1", "seam") == ["l1", "seam"]
     assert names("lpips") == ["lpips_alex"]
     assert names("patches") == ["patches", "patches_completeness", "patches_coherence"]

@@ -58,6 +58,14 @@ def test_bars_start_at_zero_and_are_as_long_as_their_means() -> None:
     assert {"2.00", "4.00", "−1.00", "a", "b", "c"} <= set(texts)
 
 
+def test_a_whisker_reaches_as_far_as_its_estimate_says() -> None:
+    plain, wide = Estimate(2.0, 0.1), Estimate(2.0, 0.1, 12.7)
+    assert (plain.high - 2, 2 - wide.low) == pytest.approx((SPAN * 0.1, 1.27))
+    chart = ET.fromstring(bar_groups(["a"], [Line("one", [plain]), Line("two", [wide])], title="T"))
+    lengths = [end - start for start, end in get_spans(chart, "whisker", across=True)]
+    assert lengths[1] / lengths[0] == pytest.approx(12.7 / SPAN, rel=0.02)
+
+
 def test_bars_stay_on_the_drawing() -> None:
     lines = [Line(f"m{i}", [Estimate(0.9 + i, 0.5), Estimate(-3.0, 1.0)]) for i in range(8)]
     chart = ET.fromstring(bar_groups(["a very long name of a category", "b"], lines, title="T", width=440))

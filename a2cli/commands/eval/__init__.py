@@ -12,7 +12,8 @@ from a2cli.commands.eval.study import app as study_app
 
 app = typer.Typer(invoke_without_command=True)
 app.callback(
-    epilog="Exit codes: 0 done, 2 usage or bad input, 3 some edits failed, 4 a threshold was missed."
+    epilog="Exit codes: 0 done, 2 usage or bad input, 3 some edits or metrics could not be had, "
+    "4 a threshold was missed."
 )(evaluate)
 for command in (compare, report, metrics):
     app.command()(command)

@@ -19,14 +19,24 @@ def compare(
     quiet: o.Quiet = False,
 ) -> None:
     """Set B against A record by record: mean difference, its 95 % interval, and whether B is better or worse."""
-    from a2cli.evaluation.compare import choose_pairs, compare_edits, list_rows, load_edits, to_records
+    from a2cli.evaluation.compare import (
+        choose_pairs,
+        compare_edits,
+        list_rows,
+        list_unmatched,
+        load_edits,
+        to_records,
+    )
 
     with open_console(quiet=quiet) as console:
         first = load_edits(a)
         second = first if b is None else load_edits(b)
         if first.data != second.data:
             console.warn("the two were made from other data: only records of the same id are compared")
-        found = compare_edits(first, second, choose_pairs(first, second, method or (), protocol or ()))
+        pairs = choose_pairs(first, second, method or (), protocol or ())
+        found = compare_edits(first, second, pairs)
+        for line in list_unmatched(first, second, pairs):
+            console.warn(line)
     if json:
         for record in to_records(found):
             print(json_text.dumps(record, allow_nan=False))

@@ -10,7 +10,9 @@ from a2cli.commands import options as o
 from a2cli.commands.console import open_console
 from a2cli.commands.eval import options as e
 from a2cli.commands.eval.scores import print_scores, tell
+from a2cli.commands.eval.stopping import saying_when_stopped
 from a2cli.errors import ConfigError
+from a2cli.files import show_name
 
 
 def evaluate(
@@ -47,7 +49,7 @@ def evaluate(
         return
     if not (config or pred or methods):
         raise ConfigError("nothing says what to measure", hint="--pred DIR, --methods NAME or --config FILE")
-    from a2cli.evaluation.settings import load_eval_config, parse_judge, split_words
+    from a2cli.evaluation.settings import check_places, load_eval_config, parse_judge, split_words
 
     options = {
         f"data.{name}": context.params[name] for name in ("benchmark", "split", "limit", "per_category")
@@ -59,7 +61,8 @@ def evaluate(
     words = {"protocols": protocol, "metrics": metrics, "methods": methods}
     options |= {name: split_words(texts) for name, texts in words.items() if texts}
     settings = load_eval_config(config, changes or (), options | parse_judge(judge))
-    with open_console(quiet=quiet) as console:
+    check_places(config, settings)
+    with open_console(quiet=quiet) as console, saying_when_stopped(settings):
         from a2cli.evaluation.run import run_eval
         from a2cli.evaluation.store import format_results
 
@@ -69,7 +72,7 @@ def evaluate(
         sys.stdout.write(format_results(outcome.results, gallery=False))
     else:
         print_scores(outcome.results)
-    for line in outcome.missed:
-        print(f"a2: missed: {line}", file=sys.stderr)
+    for line in (*outcome.list_lacks(), *(f"missed: {line}" for line in outcome.missed)):
+        print(f"a2: {show_name(line)}", file=sys.stderr)
     if outcome.exit_code:
         raise Exit(outcome.exit_code)

@@ -10,8 +10,8 @@ from a2cli.commands.table import print_table
 from a2cli.files import show_name
 
 if TYPE_CHECKING:
+    from a2cli.evaluation.outcome import Outcome
     from a2cli.evaluation.results import Results
-    from a2cli.evaluation.run import Outcome
 
 SHOWN = 3  # failures that are told in full
 
@@ -40,14 +40,18 @@ def print_scores(results: Results) -> None:
 
 def tell(outcome: Outcome, out: str | None, console: Console) -> None:
     """Say what is missing, what failed, what makes the gate doubtful, and where the files are."""
-    for name, why in outcome.results.missing.items():
-        console.warn(f"{name} is missing: {why}")
+    from a2cli.evaluation.outcome import list_missing
+
+    missing = outcome.results.missing if outcome.is_measured else {}  # else they are told in any case
+    for line in list_missing({name: why for name, why in missing.items() if name not in outcome.lacking}):
+        console.warn(line)
     for line in outcome.warned:
         console.warn(line)
     failures = outcome.failures
     for failure in failures[:SHOWN]:
         place = "/".join(filter(None, (failure.method, failure.protocol, failure.id)))
-        console.warn(f"{show_name(place)}: {show_name(failure.detail or failure.reason)}")
+        where = f"{show_name(place)}: " if place else ""
+        console.warn(f"{where}{show_name(failure.detail or failure.reason)}")
     if failures:
         where = f", all in {show_name(out)}/failures.jsonl" if out else ""
         console.warn(f"{len(failures)} failed{where}")

@@ -1,8 +1,9 @@
 """Emu Edit and GEdit-Bench: a photo and an instruction, neither mask, reference nor true edit.
 
 Emu Edit (Sheynin et al. 2023, `facebook/emu_edit_test_set`) has columns idx, image, instruction, input_caption,
-output_caption and task. Its own measures are similarities of the edit to the source and to the output caption: so the
-target is the source, and the prompt the output caption. Emu's own edits, which `..._generations` holds, are not read.
+output_caption and task. Its own measures are similarities of the edit to the source and to the output caption, and of
+the change to that of the captions: so the target is the source, the prompt the output caption, and the source's prompt
+the input caption, where there is one. Emu's own edits, which `..._generations` holds, are not read.
 
 GEdit-Bench (Liu et al. 2025, `stepfun-ai/GEdit-Bench`) has columns key, instruction, instruction_language, task_type,
 input_image and input_image_raw, and is judged by VIEScore alone: no target, and the prompt is the instruction. Its
@@ -31,6 +32,7 @@ from a2cli.images.read import open_photo
 
 EMU_COLUMNS = ("idx", "instruction", "output_caption", "task")
 EMU_PICTURES = ("image",)
+EMU_MORE = ("split", "input_caption")  # what a table may lack
 GEDIT_COLUMNS = ("key", "instruction", "instruction_language", "task_type")
 GEDIT_PICTURES = ("input_image_raw", "input_image", "source_image")  # the first that is there counts
 LANGUAGES = ("en", "cn")
@@ -41,7 +43,7 @@ def list_emu_edit(
 ) -> Iterator[CaseEntry | CaseFailure]:
     """The records of Emu Edit; without `pictures` only texts are read, and no entry can be loaded."""
     wanted = split and get_split_word(split)
-    for item in read_tables(config.path, EMU_COLUMNS, ("split", *(EMU_PICTURES if pictures else ()))):
+    for item in read_tables(config.path, EMU_COLUMNS, (*EMU_MORE, *(EMU_PICTURES if pictures else ()))):
         if isinstance(item, CaseFailure):
             yield item
             continue
@@ -53,7 +55,18 @@ def list_emu_edit(
             yield _build_failure(reader.where, id, str(row.get(PROBLEM) or "no idx or no instruction"))
         elif wanted is None or said in (wanted, ""):
             load = partial(reader.load_bytes, {**row, "id": id})
-            case = partial(_load_case, reader.where, id, task, caption, instruction, load, EMU_PICTURES, True)
+            case = partial(
+                _load_case,
+                reader.where,
+                id,
+                task,
+                caption,
+                instruction,
+                load,
+                EMU_PICTURES,
+                against_source=True,
+                source_prompt=reader.get_text(row, "input_caption"),
+            )
             yield CaseEntry(id, get_stem(id), task, "", caption, case, aliases=(number,))
 
 
@@ -79,7 +92,7 @@ def list_gedit(
             there = (
                 tuple(name for name in GEDIT_PICTURES if row.get(name) is not None)[:1] or GEDIT_PICTURES[:1]
             )
-            case = partial(_load_case, reader.where, id, task, instruction, instruction, load, there, False)
+            case = partial(_load_case, reader.where, id, task, instruction, instruction, load, there)
             part = "intersection" if row.get("Intersection_exist") else ""
             yield CaseEntry(id, get_stem(id), task, part, instruction, case, aliases=(f"fullset/{id}",))
 
@@ -97,7 +110,9 @@ def _load_case(
     instruction: str,
     load: Callable[[str], bytes],
     columns: tuple[str, ...],
-    against_source: bool,
+    *,
+    against_source: bool = False,
+    source_prompt: str = "",
 ) -> Case:
     with reading(where, id):
         source = open_photo(load(columns[0]), name="picture").rgb
@@ -111,6 +126,7 @@ def _load_case(
         prompt=prompt,
         instruction=instruction,
         resize_edits=True,
+        source_prompt=source_prompt,
     )
 
 

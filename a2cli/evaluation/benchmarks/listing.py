@@ -98,7 +98,7 @@ def _get_notes(config: DataConfig, name: Benchmark) -> dict[str, str]:
     }
     if name == "emu-edit":
         truth = {"target": "the source: there are no true edits, Emu Edit measures similarity to the source"}
-        return truth | {"prompt": "output_caption"} | whole
+        return truth | {"prompt": "output_caption; of the source input_caption"} | whole
     if name == "gedit":
         return {
             "target": "none: GEdit-Bench is judged by VIEScore alone",

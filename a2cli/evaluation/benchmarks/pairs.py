@@ -29,10 +29,19 @@ def list_pairs(config: DataConfig, name: str, split: str | None) -> Iterator[Cas
         check_layout(config.path, layout)
         listed = READERS[layout](config.path, split)
     for item in listed:
-        yield build_case_failure(item) if isinstance(item, Failure) else _build_entry(item, config.unpaired)
+        if isinstance(item, Failure):
+            yield build_case_failure(item)
+        else:
+            yield _build_entry(item, config.unpaired, list_try_on_names(item) if layout == "viton-hd" else ())
 
 
-def _build_entry(found: Found, unpaired: bool) -> CaseEntry:
+def list_try_on_names(found: Found) -> tuple[str, ...]:
+    """How try-on tools call the edit of a VITON-HD record: PERSON, or PERSON_GARMENT, in the split's folder."""
+    person, _, garment = found.texts.id.partition("+")
+    return person, f"{person}_{garment or person.rpartition('/')[2]}"
+
+
+def _build_entry(found: Found, unpaired: bool, aliases: tuple[str, ...]) -> CaseEntry:
     texts = found.texts
     return CaseEntry(
         id=texts.id,
@@ -42,9 +51,7 @@ def _build_entry(found: Found, unpaired: bool) -> CaseEntry:
         prompt=texts.prompt,
         load=partial(_load_case, found, unpaired),
         group=parse_provenance(texts.provenance).group,
-        aliases=(texts.id.partition("+")[0],)
-        if unpaired
-        else (),  # try-on outputs are named after the person
+        aliases=aliases,
     )
 
 

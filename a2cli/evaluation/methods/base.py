@@ -36,5 +36,5 @@ def get_subject(case: Case) -> Cutout:
     Raises `DataError` where there is no reference, or no subject in it.
     """
     if case.ref_rgb is None:
-        raise DataError(f"{case.id}: no reference", hint="this method needs one; fill and telea need none")
+        raise DataError(f"{case.id}: no reference", hint="this method needs one; fill and telea do without")
     return cut_out(build_photo(case.ref_rgb, name=f"{case.id}: reference"), case.ref_mask)
