@@ -22,17 +22,8 @@ from a2cli.config.load import to_dict
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 from a2cli.evaluation.benchmarks.listing import describe_data, list_cases
-from a2cli.evaluation.candidates import list_candidates
-from a2cli.evaluation.cases import CaseEntry, CaseFailure
 from a2cli.evaluation.config import EvalConfig
-from a2cli.evaluation.gate import (
-    Threshold,
-    check_baseline,
-    check_thresholds,
-    parse_thresholds,
-    require_comparable,
-)
-from a2cli.evaluation.gather import (
+from a2cli.evaluation.editing.gather import (
     Edits,
     check_folders,
     check_methods,
@@ -40,16 +31,25 @@ from a2cli.evaluation.gather import (
     gather_edits,
     list_methods,
 )
-from a2cli.evaluation.judged import compare_methods
-from a2cli.evaluation.kept import KeptFeatures, KeptValues
 from a2cli.evaluation.origin import LIBRARIES, get_commit, get_settings
-from a2cli.evaluation.outcome import Outcome, explain, list_unjudged
-from a2cli.evaluation.protocols import Protocol, parse_protocols
+from a2cli.evaluation.records.candidates import list_candidates
+from a2cli.evaluation.records.cases import CaseEntry, CaseFailure
+from a2cli.evaluation.records.protocols import Protocol, parse_protocols
+from a2cli.evaluation.report.tell import add_gallery, write_all
 from a2cli.evaluation.results import Results
-from a2cli.evaluation.score import Instruments, Scored, compare_sets, list_keys, score_edits
-from a2cli.evaluation.stats import build_part
+from a2cli.evaluation.scoring.gate import (
+    Threshold,
+    check_baseline,
+    check_thresholds,
+    parse_thresholds,
+    require_comparable,
+)
+from a2cli.evaluation.scoring.judged import compare_methods
+from a2cli.evaluation.scoring.kept import KeptFeatures, KeptValues
+from a2cli.evaluation.scoring.outcome import Outcome, explain, list_unjudged
+from a2cli.evaluation.scoring.score import Instruments, Scored, compare_sets, list_keys, score_edits
+from a2cli.evaluation.scoring.stats import build_part
 from a2cli.evaluation.store import load_results
-from a2cli.evaluation.tell import add_gallery, write_all
 from a2cli.files import lock_folder, make_folder
 from a2cli.metrics.measure import Measure, SetMeasure
 from a2cli.metrics.opening import check_weights, open_measures

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from a2cli.config.load import build
 from a2cli.errors import ConfigError, DataError
-from a2cli.evaluation.cases import CaseFailure
+from a2cli.evaluation.records.cases import CaseFailure
 from a2cli.evaluation.results import FAILURES, FORMAT, RESULTS, SAMPLES, VERSION, Results, Row
 from a2cli.files import show_name, write_bytes
 

@@ -12,7 +12,7 @@ import numpy as np
 for folder in ("backbones", "engine", "images"):
     sys.path.append(str(Path(__file__).parents[1] / folder))
 
-from a2cli.evaluation.cases import Case, Task  # noqa: E402
+from a2cli.evaluation.records.cases import Case, Task  # noqa: E402
 
 HOLE = 127
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from a2cli.config.load import to_dict
 from a2cli.evaluation.results import Results, Row
-from a2cli.evaluation.stats import build_part
+from a2cli.evaluation.scoring.stats import build_part
 from a2cli.metrics.table import choose_metrics
 
 KEYS = ("psnr", "psnr@mask", "l1")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from a2cli.errors import DataError
-from a2cli.evaluation.candidates import EditFile, Place
-from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
-from a2cli.evaluation.protocols import Protocol, parse_protocols
+from a2cli.evaluation.records.candidates import EditFile, Place
+from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
+from a2cli.evaluation.records.protocols import Protocol, parse_protocols
 from a2cli.images.write import save_image
 from a2cli.metrics.measure import Values
 from a2cli.metrics.shots import Shot

@@ -10,7 +10,7 @@ import pytest
 from scored import make_results, make_rows
 
 from a2cli.errors import DataError
-from a2cli.evaluation.cases import CaseFailure
+from a2cli.evaluation.records.cases import CaseFailure
 from a2cli.evaluation.results import Exhibit, Picture
 from a2cli.evaluation.store import format_results, load_results, load_rows, write_results
 

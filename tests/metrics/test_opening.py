@@ -114,7 +114,9 @@ def test_every_metric_is_in_one_group_with_those_of_its_network() -> None:
     asked = [info.name for info in METRICS.values() if info.family != "judge"]
     assert sorted(info.name for group in groups for info in group) == sorted(asked)
     assert len({(group[0].family, group[0].weights) for group in groups}) == len(groups)
-    assert ["clip_i", "clip_i_ref", "clip_t", "clip_dir"] in [[info.name for info in group] for group in groups]
+    assert ["clip_i", "clip_i_ref", "clip_t", "clip_dir"] in [
+        [info.name for info in group] for group in groups
+    ]
 
 
 def test_the_table_says_what_is_lacking(own: Path) -> None:

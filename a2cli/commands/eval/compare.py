@@ -19,7 +19,7 @@ def compare(
     quiet: o.Quiet = False,
 ) -> None:
     """Set B against A record by record: mean difference, its 95 % interval, and whether B is better or worse."""
-    from a2cli.evaluation.compare import (
+    from a2cli.evaluation.scoring.compare import (
         choose_pairs,
         compare_edits,
         list_rows,

@@ -21,7 +21,7 @@ def report(
     quiet: o.Quiet = False,
 ) -> None:
     """Write the page of an evaluation again, from results.json and samples.jsonl."""
-    from a2cli.evaluation.page import build_report
+    from a2cli.evaluation.report.page import build_report
     from a2cli.evaluation.results import PAGE
     from a2cli.evaluation.store import load_results, load_rows
     from a2cli.pages.page import write_page

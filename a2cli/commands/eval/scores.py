@@ -10,15 +10,15 @@ from a2cli.commands.table import print_table
 from a2cli.files import show_name
 
 if TYPE_CHECKING:
-    from a2cli.evaluation.outcome import Outcome
     from a2cli.evaluation.results import Results
+    from a2cli.evaluation.scoring.outcome import Outcome
 
 SHOWN = 3  # failures that are told in full
 
 
 def print_scores(results: Results) -> None:
     """On a terminal a table for each protocol, methods side by side; into a pipe one line a value."""
-    from a2cli.evaluation.markdown import format_score, list_keys, mark
+    from a2cli.evaluation.report.markdown import format_score, list_keys, mark
 
     keys = list_keys(results)
     if not sys.stdout.isatty():
@@ -40,7 +40,7 @@ def print_scores(results: Results) -> None:
 
 def tell(outcome: Outcome, out: str | None, console: Console) -> None:
     """Say what is missing, what failed, what makes the gate doubtful, and where the files are."""
-    from a2cli.evaluation.outcome import list_missing
+    from a2cli.evaluation.scoring.outcome import list_missing
 
     missing = outcome.results.missing if outcome.is_measured else {}  # else they are told in any case
     for line in list_missing({name: why for name, why in missing.items() if name not in outcome.lacking}):

@@ -25,8 +25,8 @@ from a2cli.data.layouts import get_named_split
 from a2cli.data.rows import MEND, PROBLEM
 from a2cli.evaluation.benchmarks.reading import reading
 from a2cli.evaluation.benchmarks.tables import get_table_split, read_tables
-from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
 from a2cli.evaluation.config import DataConfig
+from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
 from a2cli.files import show_name
 from a2cli.images.read import open_photo
 

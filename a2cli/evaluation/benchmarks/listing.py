@@ -22,8 +22,8 @@ from a2cli.evaluation.benchmarks.magic_brush import list_magic_brush
 from a2cli.evaluation.benchmarks.pairs import list_pairs
 from a2cli.evaluation.benchmarks.replay import Replay
 from a2cli.evaluation.benchmarks.synthesised import list_synthesised
-from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
 from a2cli.evaluation.config import SYNTH, Benchmark, DataConfig
+from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
 from a2cli.files import show_name
 
 Item = CaseEntry | CaseFailure

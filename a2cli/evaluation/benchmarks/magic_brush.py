@@ -33,8 +33,8 @@ from a2cli.data.layouts import list_shards
 from a2cli.data.provenance import parse_provenance
 from a2cli.errors import DataError
 from a2cli.evaluation.benchmarks.reading import build_case_failure, reading
-from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
 from a2cli.evaluation.config import DataConfig
+from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
 from a2cli.files import show_name
 from a2cli.images.geometry import resize
 from a2cli.images.read import open_photo

@@ -14,8 +14,8 @@ from a2cli.curation.layouts.records import Failure, Found, get_stem
 from a2cli.curation.layouts.viton_hd import read_viton_hd
 from a2cli.data.provenance import parse_provenance
 from a2cli.evaluation.benchmarks.reading import build_case_failure
-from a2cli.evaluation.cases import Case, CaseEntry, CaseFailure
 from a2cli.evaluation.config import DataConfig
+from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
 from a2cli.images.read import open_photo
 from a2cli.masks.read import read_mask
 

@@ -9,7 +9,7 @@ from a2cli.curation.layouts.records import Failure
 from a2cli.data.records import BadRecord
 from a2cli.data.rows import MEND
 from a2cli.errors import A2Error, DataError
-from a2cli.evaluation.cases import CaseFailure
+from a2cli.evaluation.records.cases import CaseFailure
 from a2cli.files import show_name
 
 

@@ -13,8 +13,8 @@ from a2cli.curation.layouts.records import get_stem
 from a2cli.data.synth import SynthConfig, check_split, get_category, get_id, get_source, synthesise
 from a2cli.data.taxonomy import CATEGORIES
 from a2cli.errors import ConfigError
-from a2cli.evaluation.cases import Case, CaseEntry
 from a2cli.evaluation.config import DataConfig
+from a2cli.evaluation.records.cases import Case, CaseEntry
 
 
 def list_synthesised(config: DataConfig, split: str) -> Iterator[CaseEntry]:

@@ -11,7 +11,7 @@ from a2cli.data.layouts import get_named_split, list_shards
 from a2cli.data.rows import PROBLEM, RowReader, get_labels
 from a2cli.data.shard_reader import load_features, read_batches
 from a2cli.errors import DataError
-from a2cli.evaluation.cases import CaseFailure
+from a2cli.evaluation.records.cases import CaseFailure
 from a2cli.files import show_name
 
 BATCH = 16  # rows that are held in memory at a time

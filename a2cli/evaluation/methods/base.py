@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from a2cli.errors import DataError
-from a2cli.evaluation.cases import Case, Task
+from a2cli.evaluation.records.cases import Case, Task
 from a2cli.images.cutout import Cutout, cut_out
 from a2cli.images.write import build_photo
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from a2cli import __version__
 from a2cli.errors import DataError
-from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig, MethodKind
 from a2cli.evaluation.methods.base import get_subject
+from a2cli.evaluation.records.cases import Task
 from a2cli.metrics import baselines
 
 Paste = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]

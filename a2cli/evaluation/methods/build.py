@@ -10,8 +10,8 @@ from a2cli.evaluation.methods.base import Method
 def build_method(config: MethodConfig, *, device: str = "auto") -> Method:
     """Open a method. Raises `BackboneError` and `CheckpointError` as loading does.
 
-    A method that trains first comes here with the adapter it has got, see `a2cli.evaluation.training_first`; before
-    that it is refused with `ConfigError`.
+    A method that trains first comes here with the adapter it has got, see `a2cli.evaluation.editing.training_first`;
+    before that it is refused with `ConfigError`.
     """
     if config.train is not None:
         raise ConfigError(f"methods.{config.name}: its adapter has to be trained first")

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from a2cli.engine.prepare import to_pixels
-from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig
 from a2cli.evaluation.methods.base import get_subject
 from a2cli.evaluation.methods.peer import Embeddings, FillPipeline, load_redux
+from a2cli.evaluation.records.cases import Task
 from a2cli.files import get_source_name
 from a2cli.images.cutout import crop_to_subject
 from a2cli.images.geometry import Crop, crop_image, crop_mask, get_zoom_crop, paste_back

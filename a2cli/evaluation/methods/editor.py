@@ -8,9 +8,9 @@ import numpy as np
 
 from a2cli import __version__
 from a2cli.engine.pipeline import EditOptions, EditPipeline
-from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig
 from a2cli.evaluation.methods.base import get_subject
+from a2cli.evaluation.records.cases import Task
 from a2cli.files import get_source_name
 
 

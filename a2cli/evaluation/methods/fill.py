@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from a2cli.evaluation.cases import Task
 from a2cli.evaluation.config import MethodConfig
 from a2cli.evaluation.methods.peer import FillPipeline
+from a2cli.evaluation.records.cases import Task
 from a2cli.images.geometry import resize
 
 

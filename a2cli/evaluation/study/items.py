@@ -8,11 +8,11 @@ from pathlib import Path
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError, DataError
-from a2cli.evaluation.candidates import EditFile, Place, list_candidates
-from a2cli.evaluation.cases import CaseEntry
-from a2cli.evaluation.edits import get_edit_path
-from a2cli.evaluation.gallery import Views
-from a2cli.evaluation.protocols import Protocol
+from a2cli.evaluation.editing.edits import get_edit_path
+from a2cli.evaluation.records.candidates import EditFile, Place, list_candidates
+from a2cli.evaluation.records.cases import CaseEntry
+from a2cli.evaluation.records.protocols import Protocol
+from a2cli.evaluation.report.gallery import Views
 from a2cli.files import show_name
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import A2Error, ConfigError, DataError
-from a2cli.evaluation.gallery import Views
+from a2cli.evaluation.report.gallery import Views
 from a2cli.evaluation.study.config import QUESTIONS, StudyConfig, StudyKey, Trial
 from a2cli.evaluation.study.items import StudyItem
 from a2cli.evaluation.study.page import build_study_page

@@ -7,9 +7,9 @@ from typing import Any
 
 from a2cli.errors import ConfigError
 from a2cli.evaluation.benchmarks.listing import list_cases
-from a2cli.evaluation.cases import CaseEntry
 from a2cli.evaluation.config import SYNTH, EvalConfig
-from a2cli.evaluation.protocols import parse_protocols
+from a2cli.evaluation.records.cases import CaseEntry
+from a2cli.evaluation.records.protocols import parse_protocols
 from a2cli.evaluation.results import EDITS, RESULTS
 from a2cli.evaluation.store import load_results
 from a2cli.evaluation.study.config import StudyConfig, StudyKey, load_key, write_key

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from a2cli.errors import DataError
-from a2cli.evaluation.gallery import Views
+from a2cli.evaluation.report.gallery import Views
 from a2cli.evaluation.study.answers import Answer, Answers
 from a2cli.evaluation.study.config import StudyConfig, StudyKey, Trial
 from a2cli.evaluation.study.items import StudyItem

@@ -1,0 +1,62 @@
+"""From a case to what a method is given, and from its edit to what is measured."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from a2cli.evaluation.records.cases import Case, Task
+from a2cli.metrics.shots import GREY, Shot
+
+if TYPE_CHECKING:
+    from a2cli.evaluation.records.protocols import Protocol
+
+
+def get_item_seed(seed: int, item_id: str) -> int:
+    """A seed in [0, 2^63) that depends on the run's seed and the item's id alone."""
+    digest = hashlib.sha256(f"{seed}:{item_id}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def build_task(case: Case, protocol: Protocol, seed: int) -> Task:
+    """A case under a protocol's mask, for a run of `seed`.
+
+    The mask is a function of the case alone, the task's seed one of `seed` and the case's id. Its source is a copy,
+    GREY under the mask where the case asks for it. Raises `DataError` naming the case where no mask is left.
+    """
+    mask = protocol.apply(case.mask, case.id)
+    source = case.source.copy()
+    if case.hole:
+        source[mask] = GREY
+    return Task(case, protocol.name, mask, source, get_item_seed(seed, case.id))
+
+
+def build_shot(case: Case, mask: np.ndarray, edited: np.ndarray) -> Shot:
+    """What is measured: an edit (H, W, 3) uint8 of a case, made under `mask`.
+
+    An edit of another size than its photo is refused where `fit_edit` leaves it so. Raises `DataError` naming the case.
+    """
+    return Shot(
+        id=case.id,
+        edited=fit_edit(case, edited),
+        mask=mask,
+        source=case.source,
+        hole=case.hole,
+        target=case.target,
+        ref_rgb=case.ref_rgb,
+        ref_mask=case.ref_mask,
+        prompt=case.prompt,
+        instruction=case.instruction,
+        source_prompt=case.source_prompt,
+    )
+
+
+def fit_edit(case: Case, edited: np.ndarray) -> np.ndarray:
+    """An edit (H, W, 3) uint8, brought to its photo's size (bicubic, Pillow's) where the case says so."""
+    height, width = case.source.shape[:2]
+    if not case.resize_edits or edited.shape[:2] == (height, width):
+        return edited
+    return np.asarray(Image.fromarray(edited).resize((width, height), Image.Resampling.BICUBIC))

@@ -1,0 +1,1 @@
+"""What is told of an evaluation: Markdown, the page, its charts and its gallery."""

@@ -1,0 +1,1 @@
+"""From edits to verdicts: values, means with their errors, thresholds, comparisons."""
