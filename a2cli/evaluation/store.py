@@ -16,6 +16,7 @@ from a2cli.evaluation.results import FAILURES, FORMAT, RESULTS, SAMPLES, VERSION
 from a2cli.files import show_name, write_bytes
 
 MAKE = "a2 eval ... -o OUT writes one"
+DAMAGED = "the file is damaged; evaluate again"
 _TEXTS = ("id", "category", "subcategory", "group", "method", "protocol", "edited", "error")
 _NUMBERS = ("mask_share", "seconds")
 
@@ -45,7 +46,7 @@ def load_results(path: str | Path) -> Results:
     """
     file = _find(Path(path), RESULTS)
     shown = show_name(str(file))
-    record = _parse(_read(file), shown)
+    record = parse_json(load_text(file, hint=MAKE), shown, hint=DAMAGED)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DataError(f"{shown}: not the results of an evaluation", hint=MAKE)
     if record.get("version") != VERSION:
@@ -56,18 +57,18 @@ def load_results(path: str | Path) -> Results:
     try:
         return build(Results, record, where=shown)
     except ConfigError as error:
-        raise DataError(error.message, hint="the file is damaged; evaluate again") from error
+        raise DataError(error.message, hint=DAMAGED) from error
 
 
 def load_rows(path: str | Path) -> list[Row]:
     """Read samples.jsonl beside a results.json, or that of a folder. Raises `DataError` naming file and line."""
     file = _find(Path(path), SAMPLES)
     rows, seen = list[Row](), set[tuple[str, str, str]]()
-    for number, line in enumerate(_read(file).split("\n"), start=1):
+    for number, line in enumerate(load_text(file, hint=MAKE).split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{show_name(str(file))}, line {number}"
-        row = _build_row(_parse(line, where), where)
+        row = _build_row(parse_json(line, where, hint=DAMAGED), where)
         key = row.id, row.method, row.protocol
         if key in seen:
             raise DataError(f"{where}: {show_name('/'.join(key))} stands there twice", hint="evaluate again")
@@ -92,22 +93,24 @@ def _find(path: Path, name: str) -> Path:
     return path if path.name == name or name == RESULTS else path.with_name(name)
 
 
-def _read(file: Path) -> str:
+def load_text(file: Path, *, hint: str) -> str:
+    """The text of a regular file. Raises `DataError` naming it, with the remedy `hint`."""
     shown = show_name(str(file))
-    if not file.is_file():
-        raise DataError(f"{shown}: " + ("not a regular file" if file.exists() else "no such file"), hint=MAKE)
+    if not file.is_file():  # a pipe would be waited for
+        raise DataError(f"{shown}: " + ("not a regular file" if file.exists() else "no such file"), hint=hint)
     try:
         return file.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise DataError(f"{shown}: cannot be read: {reason}", hint="evaluate again") from error
+        raise DataError(f"{shown}: cannot be read: {reason}", hint=hint) from error
 
 
-def _parse(text: str, where: str) -> Any:
+def parse_json(text: str, where: str, *, hint: str) -> Any:
+    """The value of a JSON text; NaN and Infinity are no JSON. Raises `DataError` naming `where`."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: no JSON: {error}", hint="the file is damaged; evaluate again") from error
+        raise DataError(f"{where}: no JSON: {error}", hint=hint) from error
 
 
 def _refuse(name: str) -> NoReturn:

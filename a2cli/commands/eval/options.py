@@ -88,7 +88,7 @@ Metrics = Annotated[
     Option(
         "--metrics",
         metavar="A,B",
-        help="Metrics or groups of them: default, paper, magicbrush, all, ...; `a2 eval metrics` lists them.",
+        help="Metrics or groups of them: default, paper, magicbrush, emu, all; `a2 eval metrics` lists them.",
         rich_help_panel=SCORES,
     ),
 ]

@@ -27,7 +27,6 @@ _REASONS: dict[str, Words] = {
     "find: several edits": ("edit is there more than once", "edits are there more than once"),
     "find: an edit that must not be opened": ("edit must not be opened", "edits must not be opened"),
     "find: made otherwise": ("edit was made with other settings", "edits were made with other settings"),
-    "find: no folder": ("kind of mask has no folder of edits", "kinds of masks have no folder of edits"),
     "edit: DataError": ("edit could not be read", "edits could not be read"),
     "mask: DataError": ("edit has no mask left", "edits have no mask left"),
     "read: DataError": (

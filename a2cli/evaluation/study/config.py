@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from a2cli.config.load import build
 from a2cli.errors import ConfigError, DataError
+from a2cli.evaluation.store import load_text, parse_json
 from a2cli.files import show_name, write_bytes
 
 Question = Literal["overall", "identity", "blend", "realism"]
@@ -118,21 +119,6 @@ def load_key(path: str | Path) -> StudyKey:
 
 
 def load_json(path: str | Path) -> object:
-    """A JSON file's value. Raises `DataError` naming the file; NaN and Infinity are no JSON."""
-    shown = show_name(str(path))
-    if Path(path).exists() and not Path(path).is_file():
-        raise DataError(f"{shown}: not a regular file")  # a pipe would be waited for
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{shown}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
-        ) from error
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown}: no JSON: {error}", hint="the file is cut off or was changed") from error
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    """A JSON file's value. Raises `DataError` naming the file."""
+    hint = "the file is cut off or was changed"
+    return parse_json(load_text(Path(path), hint="check the path"), show_name(str(path)), hint=hint)

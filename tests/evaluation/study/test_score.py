@@ -208,7 +208,7 @@ def test_what_is_wrong_with_a_file_is_one_line_and_the_rest_counts(tmp_path: Pat
     ]
     for line, said in zip(
         shown[5:],
-        ("study2", "version 2", "not the answers", "no rater", "no JSON", "cannot be read"),
+        ("study2", "version 2", "not the answers", "no rater", "no JSON", "no such file"),
         strict=True,
     ):
         assert said in line and "\n" not in line
