@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 from typing import Any
 
 import cv2
@@ -99,6 +100,7 @@ def make_exif(orientation: int = 1, *, thumbnail: bytes = b"") -> bytes:
     return b"Exif\x00\x00" + bytes(data)
 
 
+@cache  # a profile holds the second in which it was made
 def get_profile(kind: str) -> bytes:
     """An ICC profile: 'srgb', or 'wide', a matrix profile whose red and green are swapped primaries of sRGB."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
