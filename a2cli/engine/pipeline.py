@@ -21,6 +21,7 @@ from a2cli.flow.samplers import Callback
 from a2cli.images.border import continue_ground, correct_drift
 from a2cli.images.cutout import Cutout
 from a2cli.images.geometry import paste_back
+from a2cli.metrics.models import get_device
 
 ADAPTERS = Path(__file__).resolve().parent.parent / "assets"
 
@@ -215,16 +216,3 @@ def get_noise(shape: tuple[int, ...], options: EditOptions) -> torch.Tensor:
     """Draw (num_images, N, C) noise on the CPU; image i depends on the seed and i alone."""
     seeds = [(options.seed * 1_000_003 + i) % 2**63 for i in range(options.num_images)]
     return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])
-
-
-def get_device(device: str) -> str:
-    """Resolve "auto" to CUDA, else the CPU; raises `BackboneError` for a device there is not."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise BackboneError(f"no CUDA device {device}, {count} available", hint="use --device cpu")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise BackboneError("no MPS device is available", hint="use --device cpu")
-    return device

@@ -25,15 +25,6 @@ def get_seam_values(shot: Shot) -> Values:
     return {"seam": float(jumps.mean())} if jumps.size else {}
 
 
-def gradient_jump(image: np.ndarray, mask: np.ndarray) -> float:
-    """How much steeper the picture is across the mask's border than beside it, in grey levels (0 to 255).
-
-    image: (H, W, 3) in [0, 255]; mask: bool (H, W). The mean of `get_jumps`, 0 where there are none.
-    """
-    jumps = get_jumps(image, mask)
-    return float(jumps.mean()) if jumps.size else 0.0
-
-
 def get_jumps(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The jump at each place of the mask's border, (N,) in grey levels.
 

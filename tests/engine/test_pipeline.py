@@ -17,7 +17,7 @@ from pictures import make_scene
 
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.context.passes import Condition, TwoPass
-from a2cli.engine.pipeline import EditOptions, EditPipeline, get_device, get_noise
+from a2cli.engine.pipeline import EditOptions, EditPipeline, get_noise
 from a2cli.engine.prepare import HOLE, get_hole_pixels, get_start, prepare_edit, to_picture, to_pixels
 from a2cli.errors import BackboneError, DataError
 from a2cli.flow import get_sigmas, sample_euler
@@ -254,16 +254,6 @@ def test_noise_depends_on_seed_and_index_alone() -> None:
     assert torch.equal(one[0], three[0]) and not torch.equal(three[1], three[2])
     assert not torch.equal(one, get_noise((4, 2), EditOptions(seed=6)))
     assert get_noise((4, 2), EditOptions(seed=2**63 - 1, num_images=2)).isfinite().all()
-
-
-def test_devices() -> None:
-    assert get_device("cpu") == "cpu" and get_device("auto") in ("cpu", "cuda")
-    if not torch.cuda.is_available():
-        with pytest.raises(BackboneError, match="CUDA"):
-            get_device("cuda:1")
-    if not torch.backends.mps.is_available():
-        with pytest.raises(BackboneError, match="MPS"):
-            get_device("mps")
 
 
 def test_the_hole_holds_grey_or_the_placed_reference() -> None:

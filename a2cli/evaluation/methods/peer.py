@@ -13,11 +13,11 @@ import torch
 from a2cli.backbones.flux import FluxFillBackbone
 from a2cli.backbones.loading import fetch_folder, hash_weights, load_component
 from a2cli.backbones.registry import load_backbone_class
-from a2cli.engine.pipeline import get_device
 from a2cli.errors import BackboneError, CheckpointError
 from a2cli.evaluation.config import MethodConfig
 from a2cli.files import PICKLE_SUFFIXES, get_source_name, show_name
 from a2cli.lora.adapter import is_lora, load_lora
+from a2cli.metrics.models import get_device
 
 Embeddings = tuple[torch.Tensor, torch.Tensor]
 """Text states (1, T, J) and pooled vector (1, Q)."""

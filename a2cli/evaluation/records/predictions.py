@@ -41,10 +41,6 @@ class Predictions:
     failures: tuple[CaseFailure, ...]
     extra: tuple[str, ...]
 
-    def get_file(self, protocol: str, stem: str) -> Path | None:
-        """The edit of a record, None where there is none."""
-        return self.files.get((protocol, stem))
-
 
 @dataclass(frozen=True)
 class _Picture:

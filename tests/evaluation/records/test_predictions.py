@@ -66,7 +66,7 @@ def test_stems_ids_and_any_suffix(tmp_path: Path) -> None:
         ("-g", "no edit", "find", "fine")
     ]
     assert "%2Dg.png" in found.failures[0].detail
-    assert found.get_file("fine", "a") == tmp_path / "a.png" and found.get_file("box", "a") is None
+    assert found.files["fine", "a"] == tmp_path / "a.png" and ("box", "a") not in found.files
 
 
 def test_ids_that_look_like_files_and_dots_that_are_no_suffix(tmp_path: Path) -> None:
