@@ -28,6 +28,7 @@ _RANGES = {
     "guidance": "0 or more",
     "shift": "above 0, or null",
     "prior_noise": "0 or more, with collage; or null",
+    "text_tokens": "at least 1, or null",
 }
 
 
@@ -40,6 +41,8 @@ class Traits:
     defaults of sampling, `shift` the timestep shift (None: by resolution). With `prior_noise` the flow
     starts from the placed reference plus this much noise, as it was trained to; None: from noise alone. `buckets`:
     the working crop is a rectangle of about resolution^2 px whose aspect follows the mask's, as in training.
+    `text_tokens`: the length prompts are padded to (None: the backbone's own). `localize_blocks`: names of the blocks
+    whose attention says best where a word is (none: those between two thirds and 0.86 of the depth).
     """
 
     resolution: int
@@ -51,6 +54,8 @@ class Traits:
     shift: float | None = None
     prior_noise: float | None = None
     buckets: bool = False
+    text_tokens: int | None = None
+    localize_blocks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         wrong = {
@@ -60,6 +65,7 @@ class Traits:
             "steps": self.steps < 1,
             "guidance": not self.guidance >= 0,
             "shift": self.shift is not None and not self.shift > 0,
+            "text_tokens": self.text_tokens is not None and self.text_tokens < 1,
             "prior_noise": self.prior_noise is not None and not (self.collage and self.prior_noise >= 0),
         }
         for name in (n for n, bad in wrong.items() if bad):

@@ -168,7 +168,7 @@ class FluxFillBackbone:
 
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: T5 states (B, T, J) and CLIP's pooled vector (B, Q)."""
-        hidden = self._read_text("_2", prompts, self.max_text_tokens)[0]
+        hidden = self._read_text("_2", prompts, self.traits.text_tokens or self.max_text_tokens)[0]
         length = self.components["tokenizer"].model_max_length
         return hidden, self._read_text("", prompts, length).pooler_output
 
@@ -208,7 +208,7 @@ class NanoBackbone(FluxFillBackbone):
 
     def encode_text(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: T5 states over bytes (B, T, J), their mean as pooled vector."""
-        hidden = self._read_text("_2", prompts, self.max_text_tokens)[0]
+        hidden = self._read_text("_2", prompts, self.traits.text_tokens or self.max_text_tokens)[0]
         return hidden, hidden.mean(1)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,13 +18,29 @@ if TYPE_CHECKING:
 Pass = Literal["context", "target"]
 
 
+class Recorder(Protocol):
+    """Something that looks at the attention of the blocks it knows; it changes nothing."""
+
+    def record(self, name: str, which: Pass, query: Tensor, key: Tensor, key_mask: Tensor | None) -> None:
+        """See one block's queries (B, Q, heads, head_dim) and keys (B, K, heads, head_dim), positions applied.
+
+        In the context pass both are [text, photo, reference]; in the target pass queries are the target's, keys
+        the kept ones and then the target's. `key_mask` (B, K) bool bars keys where it is False.
+        """
+
+
 @dataclass
 class PassState:
-    """Which pass is running and with which cache; shared by all processors of a transformer."""
+    """Which pass is running and with which cache; shared by all processors of a transformer.
+
+    `recorder` looks on; `region` is what a region adapter's blocks need to know of the pass, None where it is off.
+    """
 
     current: Pass = "context"
     cache: ContextCache | None = None
     key_mask: Tensor | None = None
+    recorder: Recorder | None = None
+    region: Any = None
 
     @contextmanager
     def replaying(self, snapshot: PassState) -> Iterator[None]:
@@ -32,14 +48,16 @@ class PassState:
 
         A replayed context pass keeps its keys nowhere: those of the first run carry the gradient.
         """
-        now = (self.current, self.cache, self.key_mask)
+        now = replace(self)
         self.current, self.cache, self.key_mask = snapshot.current, snapshot.cache, snapshot.key_mask
+        self.recorder, self.region = None, snapshot.region
         if self.cache is not None and self.current == "context":
             self.cache = ContextCache(key_mask=self.cache.key_mask)
         try:
             yield
         finally:
-            self.current, self.cache, self.key_mask = now
+            for name in ("current", "cache", "key_mask", "recorder", "region"):
+                setattr(self, name, getattr(now, name))
 
 
 class TwoPassProcessor:
@@ -80,6 +98,8 @@ class TwoPassProcessor:
             value = torch.cat([kept_value, value], dim=1)
         if self.state.key_mask is not None:
             attention_mask = self.state.key_mask[:, None, None, :]
+        if self.state.recorder is not None and cache is not None:
+            self.state.recorder.record(self.name, self.state.current, query, key, self.state.key_mask)
 
         attended = dispatch_attention_fn(
             query,

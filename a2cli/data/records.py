@@ -21,6 +21,11 @@ class Pair:
     target photo as it was before the subject was put in, where that is known (synthesised pairs), else None; `light`
     (4,) is the target's, three gains and an exponent, likewise. `provenance` tells source, licence, permission and
     tools, as text or JSON.
+
+    An instruction pair has a photo before the edit besides, `src_rgb`: `prompt` says what is to be done to it, `task`
+    which kind of edit that is, `keyword` the words of the prompt that name the thing, `src_mask` what can be seen of it
+    there. `tar_mask` is then the region in which source and target differ, and the reference shows what comes into it:
+    the new thing, or, where one is removed, the target itself.
     """
 
     id: str
@@ -34,3 +39,7 @@ class Pair:
     scene_rgb: np.ndarray | None = None
     light: np.ndarray | None = None
     provenance: str = ""
+    src_rgb: np.ndarray | None = None
+    src_mask: np.ndarray | None = None
+    task: str = ""
+    keyword: str = ""

@@ -13,6 +13,7 @@ import numpy as np
 from a2cli import __version__
 from a2cli.config.suggest import get_suggestion
 from a2cli.data.captions import build_caption, show_whole
+from a2cli.data.instructions.make import draw_instruction
 from a2cli.data.photos import list_photos, pick_photo
 from a2cli.data.provenance import Provenance, Rights
 from a2cli.data.records import Pair
@@ -34,6 +35,7 @@ from a2cli.errors import ConfigError, DataError
 from a2cli.images.align import place_reference
 
 _SPLITS = ("train", "test")
+_INSTRUCTION = 7  # the stream that instruction pairs are drawn from
 _SIDES = (32, 2048)  # px; larger ones hold nothing more: glyphs are about 100 px, photographs at most 2048
 
 
@@ -43,8 +45,9 @@ class SynthConfig:
 
     `occlusion`, `shadow` and `distractors` are the shares of pairs with a thing before the subject, with shadows, and
     with one to three things behind or beside it. `captions` describes the target in place of "a photo of NAME", and
-    gives the listed subcategory that the name falls under, where there is one, in place of the name. `licence` is that
-    of the photo folder's pictures, for the provenance.
+    gives the listed subcategory that the name falls under, where there is one, in place of the name. `instructions` is
+    the share of pairs that are edits of one of several known things, as a sentence asks for them. `licence` is that of
+    the photo folder's pictures, for the provenance.
     """
 
     size: int = 128
@@ -55,12 +58,13 @@ class SynthConfig:
     shadow: float = 0.0
     distractors: float = 0.0
     captions: bool = False
+    instructions: float = 0.0
     licence: str = ""
 
     def __post_init__(self) -> None:
         if not _SIDES[0] <= self.size <= _SIDES[1]:
             raise ConfigError(f"size must be {_SIDES[0]} to {_SIDES[1]} px, not {self.size}")
-        for name in ("glyphs", "recolour", "occlusion", "shadow", "distractors"):
+        for name in ("glyphs", "recolour", "occlusion", "shadow", "distractors", "instructions"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1]")
 
@@ -92,6 +96,8 @@ def synthesise(
         raise ConfigError(f"there is no category {category!r}", hint=get_suggestion(category, CATEGORIES))
     category = category or get_category(index)
     key = _get_key(index, seed, split)
+    if is_instruction(key, config):
+        return _make_instruction(key, seed, split, config, category)
     subject, rng = _draw_subject(key, split, config, category)
     reference = warp_view(subject.rgba, config.size, REFERENCE_VIEW, rng)
     target = warp_view(subject.rgba, config.size, TARGET_VIEW, rng)
@@ -136,6 +142,48 @@ def synthesise(
         scene_rgb=_to_uint8(apply_light(shown.scene, light)),
         light=light,
         provenance=_get_provenance(subject, photo.rights, around, hidden).to_text(),
+    )
+
+
+def is_instruction(key: list[int], config: SynthConfig) -> bool:
+    """Whether the pair with this key is an edit that a sentence asks for."""
+    return (
+        config.instructions > 0 and np.random.default_rng([*key, _INSTRUCTION]).random() < config.instructions
+    )
+
+
+def _make_instruction(key: list[int], seed: int, split: str, config: SynthConfig, category: str) -> Pair:
+    rng = np.random.default_rng([*key, _INSTRUCTION, 1])
+    scene = draw_instruction(category, split, config, rng)
+    said = scene.instruction
+    authors = sorted({rights.author for rights in scene.rights if rights.author})
+    licences = sorted({rights.licence for rights in scene.rights})
+    rights = Rights(
+        source=scene.thing.rights.source,
+        author="; ".join(authors),
+        licence=" AND ".join(licences) if all(licences) else "",
+    )
+    return Pair(
+        id=get_id(key[2], seed=seed, split=split),
+        category=category,
+        subcategory=scene.thing.subject.label,
+        prompt=said.text,
+        ref_rgb=scene.reference,
+        ref_mask=scene.ref_mask,
+        tar_rgb=scene.target,
+        tar_mask=scene.region,
+        light=scene.light,
+        provenance=Provenance(
+            rights,
+            group=rights.source,
+            ref=scene.rights[-1].source,
+            tar=rights.source,
+            tools={"synth": f"a2 {__version__}"},
+        ).to_text(),
+        src_rgb=scene.source,
+        src_mask=scene.named,
+        task=said.task,
+        keyword=said.text[said.start : said.end],
     )
 
 
