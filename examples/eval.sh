@@ -17,6 +17,9 @@ a2 eval compare "$folder/eval" --method nano --protocol fine --protocol rough
 # the same scores from finished edits, as another program may have made them, held against the run before
 a2 eval --pred "$folder/eval/edits/nano" "${records[@]}" -o "$folder/pred" --fail-over outside_pixels=0
 
+# does it find the thing that a sentence names? beside the whole picture and what stands out anyway
+a2 eval localize --data synth -n "$pairs" --report "$folder/localize.html"
+
 # a page that asks people, with names hidden
 a2 eval study make "$folder/eval" "${records[@]}" --methods nano,paste --pairs 20 --page "$folder/study.html" \
   --key "$folder/study-key.json"

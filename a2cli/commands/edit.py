@@ -7,6 +7,7 @@ import sys
 from a2cli.commands import options as o
 from a2cli.commands.console import not_built, open_console
 from a2cli.config.edit import EditConfig, check_source_form
+from a2cli.config.localize import read_threshold
 from a2cli.errors import ConfigError
 
 
@@ -16,10 +17,14 @@ def edit(
     mask: o.Mask = None,
     ref_mask: o.RefMask = None,
     prompt: o.Prompt = "",
+    localize: o.Localize = None,
+    keyword: o.Keyword = None,
+    threshold: o.Threshold = "auto",
     fit_mask: o.FitMask = False,
     max_pixels: o.MaxPixels = EditConfig.max_pixels,
     out: o.Out = None,
     save_region: o.SaveRegion = None,
+    save_attention: o.SaveAttention = None,
     num_images: o.NumImages = 1,
     feather: o.Feather = EditConfig.feather,
     json: o.Json = False,
@@ -43,9 +48,9 @@ def edit(
     quantize: o.Quantize = None,
     allow_urls: o.AllowUrls = False,
 ) -> None:
-    """Put the object of a reference photo into a photo, under a mask.
+    """Put the object of a reference photo into a photo, under a mask or where --prompt says.
 
-    Pixels outside the mask and its feather stay as they are, bit for bit. The source may be a file, - or
+    Pixels outside the region and its feather stay as they are, bit for bit. The source may be a file, - or
     a pipe on stdin, or the --mask itself: a copy of the photo with the region rubbed out to transparency.
     """
     given = dict(locals())
@@ -56,7 +61,8 @@ def edit(
     if engine != "local":
         raise not_built("--engine other than local")
     fields = {name: value for name, value in given.items() if name in EditConfig.__dataclass_fields__}
-    config = EditConfig(**fields | {"sources": tuple(sources or ()), "metadata": not no_metadata})
+    fields |= {"sources": tuple(sources or ()), "adapter": tuple(adapter) if adapter else None}
+    config = EditConfig(**fields | {"metadata": not no_metadata, "threshold": read_threshold(threshold)})
     check_source_form(config)
     if out == "-" and sys.stdout.isatty():
         raise ConfigError(
@@ -69,6 +75,6 @@ def edit(
     from a2cli.engine.edit import run_edit
 
     with open_console(quiet=quiet) as console:
-        for result in run_edit(config, progress=console.progress):
+        for result in run_edit(config, console.progress, console.note):
             if out != "-":
                 console.result(result.path, result.to_dict() if json else None)

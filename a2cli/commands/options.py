@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-INPUTS, OUTPUT, MODEL, RUN, LATER = "Inputs", "Output", "Model", "Running", "Not built yet"
+INPUTS, REGION, OUTPUT = "Inputs", "Where to edit", "Output"
+MODEL, RUN, LATER = "Model", "Running", "Not built yet"
 
 # Inputs
 Sources = Annotated[
@@ -36,7 +37,13 @@ RefMask = Annotated[
     ),
 ]
 Prompt = Annotated[
-    str, Option("--prompt", metavar="TEXT", help="What to put in, in words.", rich_help_panel=INPUTS)
+    str,
+    Option(
+        "--prompt",
+        metavar="TEXT",
+        help="What to do, in words: 'replace the cup with a flower'. Without --mask it says where, too.",
+        rich_help_panel=INPUTS,
+    ),
 ]
 FitMask = Annotated[
     bool,
@@ -58,6 +65,47 @@ MaxPixels = Annotated[
     ),
 ]
 
+# Where to edit
+Localize = Annotated[
+    Literal["off", "mask", "attention", "predictor", "auto"] | None,
+    Option(
+        "--localize",
+        metavar="WAY",
+        help="off: the mask is the region; mask: the mask is narrowed to what the edit needs; attention: the region is "
+        "found from the prompt by the model's attention; predictor: by a region adapter; auto: by the better of the "
+        "two there is. Default: off with --mask, auto without.",
+        show_default=False,
+        rich_help_panel=REGION,
+    ),
+]
+Keyword = Annotated[
+    str | None,
+    Option(
+        "--keyword",
+        metavar="TEXT",
+        help="The words of --prompt that name the thing to edit. Default: found by their place in the sentence.",
+        rich_help_panel=REGION,
+    ),
+]
+Threshold = Annotated[
+    str,
+    Option(
+        "--threshold",
+        metavar="auto|0..1",
+        help="Where the map of attention is cut; higher edits less.",
+        rich_help_panel=REGION,
+    ),
+]
+SaveAttention = Annotated[
+    str | None,
+    Option(
+        "--save-attention",
+        metavar="FILE",
+        help="Also save the map the region was cut from, as a grey PNG of the photo's size.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
 # Output
 Out = Annotated[
     str | None,
@@ -74,7 +122,8 @@ SaveRegion = Annotated[
     Option(
         "--save-region",
         metavar="FILE",
-        help="Also save the region that may have changed, as a mask.",
+        help="Also save the region that may have changed, as a mask. With --dry-run and no --mask: find it, edit "
+        "nothing.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -135,12 +184,13 @@ Model = Annotated[
     ),
 ]
 Adapter = Annotated[
-    str | None,
+    list[str] | None,
     Option(
         "--adapter",
         metavar="DIR",
-        help="Adapter folder, or `none` for the bare backbone. Default: the one shipped with the backbone, where "
-        "--model names no other.",
+        help="Adapter folder, or `none` for the bare backbone; several, one of a kind: experts, LoRA, region. "
+        "Default: those shipped with the backbone, where --model names no other.",
+        show_default=False,
         rich_help_panel=MODEL,
     ),
 ]
@@ -174,7 +224,7 @@ DryRun = Annotated[
     Option(
         "--dry-run",
         metavar="",
-        help="Check and resolve everything, load and write nothing.",
+        help="Check and resolve everything, load and write nothing (but see --save-region).",
         rich_help_panel=RUN,
     ),
 ]

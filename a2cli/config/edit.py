@@ -8,8 +8,9 @@ import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from a2cli.config.localize import LocalizeOptions, check_threshold
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 from a2cli.types import MAX_PIXELS
@@ -21,6 +22,7 @@ SOURCE_WAYS = (
 )
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Localize = Literal["off", "mask", "attention", "predictor", "auto"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class EditConfig:
 
     `sources` is empty when stdin or the mask holds the photo, and `"-"` is stdin. `steps` and `guidance`
     None mean the backbone's own; `model` and `adapter` None mean those the backbone ships with, `adapter`
-    "none" the bare backbone. `feather` is in source pixels. ConfigError when the settings contradict.
+    "none" the bare backbone. `feather` is in source pixels. `localize` None is "off" with a mask, "auto" without one;
+    `keyword` and `threshold` are as in `LocalizeOptions`. ConfigError when the settings contradict.
     """
 
     sources: tuple[str, ...]
@@ -39,13 +42,17 @@ class EditConfig:
     prompt: str = ""
     out: str | None = None
     save_region: str | None = None
+    localize: Localize | None = None
+    keyword: str | None = None
+    threshold: float | Literal["auto"] = "auto"
+    save_attention: str | None = None
     num_images: int = 1
     steps: int | None = None
     guidance: float | None = None
     seed: int = 0
     backbone: str = "nano"
     model: str | None = None
-    adapter: str | None = None
+    adapter: tuple[str, ...] | None = None
     device: str = "auto"
     dtype: Dtype = "auto"
     feather: float = 8.0
@@ -65,13 +72,16 @@ class EditConfig:
                 raise ConfigError(f"{name}: addresses are not read", hint="download the picture first")
         if inputs.count("-") > 1:
             raise ConfigError("only one input can come from stdin")
-        for output in (self.out, self.save_region):
-            if output == "":
-                raise ConfigError("an output has an empty name")
-        if self.save_region == "-":
-            raise ConfigError("--save-region needs a file name")
-        if self.save_region and Path(self.save_region).suffix.lower() not in ("", ".png"):
-            raise ConfigError(f"{self.save_region}: the region is saved as PNG", hint="name it .png")
+        if "" in (self.out, self.save_region, self.save_attention):
+            raise ConfigError("an output has an empty name")
+        for option, what, path in (
+            ("--save-region", "region", self.save_region),
+            ("--save-attention", "attention", self.save_attention),
+        ):
+            if path == "-":
+                raise ConfigError(f"{option} needs a file name", hint=f"such as {what}.png")
+            if path and Path(path).suffix.lower() not in ("", ".png"):
+                raise ConfigError(f"{path}: the {what} is saved as PNG", hint="name it .png")
         if self.out == "-" and (self.json or self.num_images > 1):
             raise ConfigError(
                 "-o - writes one PNG and nothing else", hint="leave out --json and --num-images"
@@ -91,6 +101,47 @@ class EditConfig:
             raise ConfigError(f"--device {self.device!r} is unknown", hint=hint)
         if self.dtype not in DTYPES:
             raise ConfigError(f"--dtype {self.dtype!r} is unknown", hint=get_suggestion(self.dtype, DTYPES))
+        self._check_localize()
+
+    @property
+    def way(self) -> Localize:
+        """How the region is found or narrowed, resolved."""
+        return self.localize or ("off" if self.mask is not None else "auto")
+
+    def get_localize_options(self) -> LocalizeOptions:
+        """The settings of finding or narrowing; only where `way` is not "off"."""
+        assert self.way != "off"
+        return LocalizeOptions(way=self.way, keyword=self.keyword, threshold=self.threshold)
+
+    def _check_localize(self) -> None:
+        known = get_args(Localize)
+        if self.way not in known:
+            raise ConfigError(f"--localize {self.way!r} is unknown", hint=get_suggestion(self.way, known))
+        finds = self.way in ("attention", "predictor", "auto")
+        if self.way == "mask" and self.mask is None:
+            raise ConfigError("--localize mask narrows a mask, and there is none", hint="give --mask")
+        if self.localize == "off" and self.mask is None:
+            raise ConfigError("--localize off, and no mask", hint="give --mask, or leave --localize out")
+        if finds and self.mask is not None:
+            raise ConfigError(
+                f"--mask says where to edit, --localize {self.way} finds it out",
+                hint="leave one of them out; --localize mask narrows the mask",
+            )
+        if self.save_attention and not finds:
+            raise ConfigError("--save-attention: with a mask nothing is looked for", hint="leave out --mask")
+        check_threshold(self.threshold)
+        if self.way == "off":
+            if self.keyword is not None or self.threshold != "auto":
+                raise ConfigError(
+                    "--keyword and --threshold say how a region is found, and the mask is the region",
+                    hint="add --localize mask, or leave out --mask",
+                )
+            return
+        self.get_localize_options()
+        if self.keyword and self.keyword.strip().casefold() not in self.prompt.casefold():
+            raise ConfigError(
+                f"--keyword {self.keyword!r} is not in the prompt", hint="repeat words of --prompt"
+            )
 
 
 def has_piped_stdin() -> bool:
@@ -112,6 +163,10 @@ def check_source_form(config: EditConfig) -> None:
         if re.search(r"[*?\[]", name) and not os.path.lexists(name):
             raise ConfigError(f"{name}: no such file, and patterns are not built yet")
     if config.mask is None:
-        if config.sources or has_piped_stdin():
-            raise ConfigError("finding the region from the prompt is not built yet", hint="give --mask")
-        raise ConfigError("no photo to edit", hint=SOURCE_WAYS)
+        if not config.sources and not has_piped_stdin():
+            raise ConfigError("no photo to edit", hint=SOURCE_WAYS)
+        if not config.prompt.strip():
+            raise ConfigError(
+                "no mask, and no prompt to find the region from",
+                hint='give --mask, or --prompt "replace the cup"',
+            )

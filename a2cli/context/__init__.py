@@ -11,6 +11,7 @@ from a2cli.context.layout import (
     unpack_latents,
 )
 from a2cli.context.passes import Condition, TwoPass
+from a2cli.context.recording import recording
 
 __all__ = [
     "Condition",
@@ -20,5 +21,6 @@ __all__ = [
     "get_token_mask",
     "pack_latents",
     "pack_mask",
+    "recording",
     "unpack_latents",
 ]

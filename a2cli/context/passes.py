@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,13 @@ class Condition:
         if not bool((self.visible == self.visible[:1]).all()):
             raise ValueError("a region subset needs one mask for the whole batch")
         return (~self.visible[0]).nonzero()[:, 0]
+
+
+class RegionInputs(Protocol):
+    """What the blocks of a region adapter read in a target pass."""
+
+    def select(self, tokens: Tensor) -> RegionInputs:
+        """The same for the tokens at indices (M,) of the grid."""
 
 
 class TwoPass:
@@ -138,12 +145,14 @@ class TwoPass:
         condition: Condition,
         cache: ContextCache,
         region: Tensor | None = None,
+        region_inputs: RegionInputs | None = None,
     ) -> Tensor:
         """Run the target pass.
 
         `noisy` (B, M, C) are the tokens at indices `region` (M,), or all (B, N, C) when `region` is None, in
         which case the visible ones are barred as keys. `sigma` in [0, 1], a number or (B,). Returns the
-        velocity, shaped as `noisy`; rows outside the region mean nothing.
+        velocity, shaped as `noisy`; rows outside the region mean nothing. `region_inputs` are what a region adapter
+        reads, for the full grid and with as many rows as the batch; None: it is off.
         """
         masked, bits = condition.masked, condition.mask
         ids = get_image_ids(condition.grid, 0, noisy.device)
@@ -163,7 +172,13 @@ class TwoPass:
             self.experts.set_routing_state(cache.routing)
         hidden = torch.cat([noisy, masked, bits], -1)
         empty = condition.text[:, :0]
-        return self._run(hidden, ids, empty, condition.pooled, sigma, "target", cache, keys)
+        if region_inputs is not None and region is not None:
+            region_inputs = region_inputs.select(region)
+        self.state.region = region_inputs
+        try:
+            return self._run(hidden, ids, empty, condition.pooled, sigma, "target", cache, keys)
+        finally:
+            self.state.region = None
 
     def _run(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from a2cli.curation.faults import Fault, check_entry
 from a2cli.data.browse import Entry
+from a2cli.data.instructed import list_there
 from a2cli.data.provenance import Rights, parse_provenance
 from a2cli.errors import A2Error
 from a2cli.images.read import open_photo
@@ -31,7 +32,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """A record as the page shows it; a picture is None where it cannot be read, or, in a `bare` card, has no room."""
+    """A record as the page shows it; a picture is None where it cannot be read, or, in a `bare` card, has no room.
+
+    An `instructed` one has a photo from before its edit, `source`, outlined is what it shows of the thing that the
+    prompt names.
+    """
 
     number: int
     id: str
@@ -43,6 +48,10 @@ class Card:
     rights: Rights
     target: Picture | None
     reference: Picture | None
+    source: Picture | None = None
+    instructed: bool = False
+    task: str = ""
+    keyword: str = ""
     faults: tuple[Fault, ...] = ()
     bare: bool = False
 
@@ -50,6 +59,7 @@ class Card:
 def load_card(entry: Entry, size: int) -> Card:
     """Read a record as far as it can be read; `size` is the longest side of its thumbnails in px."""
     provenance = parse_provenance(entry.get_text("provenance"))
+    instructed = "src_image" in list_there(entry.row)
     return Card(
         number=entry.number,
         id=entry.get_text("id"),
@@ -61,6 +71,10 @@ def load_card(entry: Entry, size: int) -> Card:
         rights=provenance.rights,
         target=_load_picture(entry, "tar", size),
         reference=_load_picture(entry, "ref", size),
+        source=_load_picture(entry, "src", size) if instructed else None,
+        instructed=instructed,
+        task=entry.get_text("task"),
+        keyword=entry.get_text("keyword"),
         faults=tuple(check_entry(entry)),
     )
 
@@ -71,8 +85,9 @@ def has_fault(card: Card) -> bool:
 
 
 def is_usable(card: Card) -> bool:
-    """Whether both its pictures can be opened and both masks mark something."""
-    return all(picture and picture.share for picture in (card.target, card.reference))
+    """Whether its pictures can be opened and the masks of target and reference mark something."""
+    seen = all(picture and picture.share for picture in (card.target, card.reference))
+    return seen and (card.source is not None or not card.instructed)
 
 
 def _load_picture(entry: Entry, view: str, size: int) -> Picture | None:
@@ -82,6 +97,8 @@ def _load_picture(entry: Entry, view: str, size: int) -> Picture | None:
         return None
     data, small = encode_thumbnail(photo.rgb, size)
     picture = Picture(data, small, photo.size)
+    if view == "src" and "src_mask" not in list_there(entry.row):
+        return picture
     try:
         file = entry.reader.load_bytes(entry.row, f"{view}_mask")
         mask = read_mask(file, photo.size, hole=view == "tar") >= 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from a2cli.config.suggest import get_suggestion
@@ -156,7 +156,7 @@ def _check_texts(texts: Texts) -> None:
         raise DataError("a record without an id", hint="give it one")
     check_split_name(texts.split)
     try:
-        "".join((texts.id, texts.category, texts.subcategory, texts.prompt, texts.provenance)).encode()
+        "".join(astuple(texts)).encode()
     except UnicodeEncodeError as error:  # half a surrogate pair
         raise DataError(
             f"record {show_name(texts.id)}: its texts are no text", hint="mend the record"

@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from a2cli.curation.duplicates import Fingerprint, get_digest, get_look
+from a2cli.curation.duplicates import build_fingerprint
 from a2cli.curation.faults import read_entry
 from a2cli.curation.split import ASIDE, Candidate, SplitConfig, SplitPlan, plan_split
 from a2cli.curation.target import check_target, fill_target
 from a2cli.data.browse import Entry, browse
+from a2cli.data.instructed import INSTRUCTION_TEXTS, list_there
 from a2cli.data.processes import work_in_order
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import BadRecord
 from a2cli.data.rows import OPTIONAL, PICTURES
-from a2cli.data.shards import Row, write_shard
+from a2cli.data.shards import Row, even_out, write_shard
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name, write_bytes
 
@@ -99,6 +100,7 @@ def divide_dataset(
             shards += shard
             if progress:
                 progress("writing", done, total)
+        even_out(shards)
         text = json.dumps(division.to_dict(path, config), indent=1) + "\n"
         write_bytes(text.encode(), out / REPORT)
     return Division(plan, tuple(bad), tuple(sorted(shards)))
@@ -128,10 +130,9 @@ def _read_candidate(entry: Entry, *, looks: bool) -> Candidate | str:
     if not pair.id:
         return f"{show_name(entry.where)}: record {entry.number}: no id"
     provenance = parse_provenance(pair.provenance)
-    ref, tar = pair.ref_rgb, pair.tar_rgb
-    hashes = (get_look(ref), get_look(tar)) if looks else (None, None)
-    fingerprint = Fingerprint(
-        pair.id, entry.split, entry.where, provenance.group, get_digest(ref), get_digest(tar), *hashes
+    pictures = {"ref": pair.ref_rgb, "tar": pair.tar_rgb, "src": pair.src_rgb}
+    fingerprint = build_fingerprint(
+        pair.id, entry.split, entry.where, provenance.group, pictures, looks=looks
     )
     return Candidate(pair.category, provenance.rights.source, (provenance.ref, provenance.tar), fingerprint)
 
@@ -162,6 +163,9 @@ def _build_row(entry: Entry, split: str) -> Row:
     row: Row = {"id": entry.get_text("id"), "split": split, "category": entry.get_text("category")}
     for name in OPTIONAL:
         row[name] = None if entry.row.get(name) is None else entry.get_text(name)
-    for name in PICTURES:
+    there = list_there(entry.row)
+    for name in (*PICTURES, *there):
         row[name] = {"bytes": entry.reader.load_bytes(entry.row, name), "path": None}
+    if there:
+        row |= {name: entry.get_text(name) for name in INSTRUCTION_TEXTS}
     return row

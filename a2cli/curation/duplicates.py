@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +24,8 @@ FLAT_LEVELS = 2.0  # standard deviation of cells up to which a picture has nothi
 class Fingerprint:
     """What tells a record from others, without its pictures.
 
-    `ref` and `tar` are digests of the decoded pixels, b"" of a picture that cannot be used; the hashes are perceptual,
-    None where they were not asked for and of pictures without any content.
+    `ref`, `tar` and `src` are digests of the decoded pixels, b"" of a picture that is not there or cannot be used; the
+    hashes are perceptual, None where they were not asked for and of pictures without any content.
     """
 
     id: str
@@ -36,6 +36,8 @@ class Fingerprint:
     tar: bytes = b""
     ref_hash: int | None = None
     tar_hash: int | None = None
+    src: bytes = b""
+    src_hash: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,30 @@ class Match:
     later: int
     first: int
     detail: str
+
+
+def build_fingerprint(
+    id: str, split: str, where: str, group: str, pictures: Mapping[str, np.ndarray | None], *, looks: bool
+) -> Fingerprint:
+    """The fingerprint of a record with the pictures "ref", "tar" and "src" that it has, (H, W, 3) uint8.
+
+    With `looks` it has perceptual hashes. Raises `DataError` where the library for these is missing.
+    """
+    there = {view: rgb for view, rgb in pictures.items() if rgb is not None}
+    digests = {view: get_digest(rgb) for view, rgb in there.items()}
+    hashes = {view: get_look(rgb) for view, rgb in there.items()} if looks else {}
+    return Fingerprint(
+        id=id,
+        split=split,
+        where=where,
+        group=group,
+        ref=digests.get("ref", b""),
+        tar=digests.get("tar", b""),
+        src=digests.get("src", b""),
+        ref_hash=hashes.get("ref"),
+        tar_hash=hashes.get("tar"),
+        src_hash=hashes.get("src"),
+    )
 
 
 def get_digest(rgb: np.ndarray) -> bytes:
@@ -129,8 +155,8 @@ class _Finder:
         self.index = None if distance is None else LookIndex(distance)
 
     def find(self, number: int, one: Fingerprint) -> Iterator[Match]:
-        views = [("reference", one.ref), ("target", one.tar)]
-        looks = [("reference", one.ref_hash), ("target", one.tar_hash)]
+        views = [("reference", one.ref), ("target", one.tar), ("source", one.src)]
+        looks = [("reference", one.ref_hash), ("target", one.tar_hash), ("source", one.src_hash)]
         alike = {name: self._add_look(look) for name, look in looks}
         twin = self._find_twin(number, one, alike)
         if twin is not None:

@@ -12,8 +12,10 @@ from typing import Literal, NoReturn
 import numpy as np
 
 from a2cli.config.suggest import get_suggestion
-from a2cli.curation.duplicates import Fingerprint, get_digest, get_look, is_same_picture
+from a2cli.curation.duplicates import Fingerprint, build_fingerprint, is_same_picture
+from a2cli.curation.regions import find_wrong_region, is_drawn
 from a2cli.data.browse import Entry
+from a2cli.data.instructed import check_instruction, list_there
 from a2cli.data.layouts import get_named_split
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import BadRecord, Pair
@@ -46,7 +48,13 @@ KINDS = {
     "soft mask": "a mask with values between 0 and 1",
     "empty mask": "a mask that marks nothing",
     "full mask": "a mask that marks everything",
-    "pair does not differ": "reference and target are one picture",
+    "picture size": "a photo from before an edit of another size than the photo after it",
+    "no source": "a mask, a task or a keyword of a photo from before an edit that is not there",
+    "no instruction": "a photo from before an edit, and no prompt that says what to do with it",
+    "unknown task": "not a kind of edit that a2 knows",
+    "wrong keyword": "a keyword that does not stand in the prompt",
+    "wrong region": "a synthesised edit whose target mask is not where the photos before and after it differ",
+    "pair does not differ": "reference and target, or the photos before and after an edit, are one picture",
     "duplicate": "a pair that another one of its split shows",
     "leak": "a group or a picture that another split has as well",
     "bad provenance": "provenance that is not a JSON object",
@@ -111,8 +119,12 @@ def inspect_entry(
     faults = [_build(entry, kind, detail) for kind, detail in _check_texts(entry)]
     strict = frozenset({"no licence"} if require_licence else ())
     faults += [_build(entry, kind, detail, strict) for kind, detail in _check_provenance(entry)]
+    there = list_there(entry.row)
+    prompt, task, keyword = (entry.get_text(name) for name in ("prompt", "task", "keyword"))
+    misfits = check_instruction(prompt, task, keyword, there)
+    faults += [_build(entry, kind, f"{column}: {cause}") for kind, column, cause in misfits]
     pictures = {}
-    for view in ("ref", "tar"):
+    for view in ("ref", "tar", *(["src"] if "src_image" in there else [])):
         try:
             pictures[view] = _open_picture(entry, view)
             faults += [
@@ -120,24 +132,41 @@ def inspect_entry(
             ]
         except _Bad as bad:
             faults.append(_build(entry, bad.kind, bad.detail))
-    if len(pictures) == 2 and is_same_picture(pictures["ref"], pictures["tar"]):
-        faults.append(_build(entry, "pair does not differ", "ref_image and tar_image are one picture"))
-    return faults, _build_fingerprint(entry, pictures, looks)
-
-
-def _build_fingerprint(entry: Entry, pictures: dict[str, np.ndarray], looks: bool) -> Fingerprint:
-    digests = {view: get_digest(rgb) for view, rgb in pictures.items()}
-    hashes = {view: get_look(rgb) for view, rgb in pictures.items()} if looks else {}
-    return Fingerprint(
-        id=entry.get_text("id"),
-        split=entry.split,
-        where=entry.where,
-        group=parse_provenance(entry.get_text("provenance")).group,
-        ref=digests.get("ref", b""),
-        tar=digests.get("tar", b""),
-        ref_hash=hashes.get("ref"),
-        tar_hash=hashes.get("tar"),
+    faults += [_build(entry, kind, detail) for kind, detail in _compare_views(entry, pictures, there)]
+    provenance = parse_provenance(entry.get_text("provenance"))
+    fingerprint = build_fingerprint(
+        entry.get_text("id"), entry.split, entry.where, provenance.group, pictures, looks=looks
     )
+    return faults, fingerprint
+
+
+def _compare_views(
+    entry: Entry, pictures: dict[str, np.ndarray], there: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """What is wrong between the pictures that could be opened. An edit's reference may well be its target."""
+    ref, tar, src = (pictures.get(view) for view in ("ref", "tar", "src"))
+    if "src_image" not in there:
+        if ref is not None and tar is not None and is_same_picture(ref, tar):
+            yield "pair does not differ", "ref_image and tar_image are one picture"
+        return
+    if src is None or tar is None:
+        return
+    if src.shape != tar.shape:
+        sizes = f"{src.shape[1]} x {src.shape[0]}, tar_image {tar.shape[1]} x {tar.shape[0]}"
+        yield "picture size", f"src_image is {sizes}"
+    elif np.array_equal(src, tar):
+        yield "pair does not differ", "src_image and tar_image are one picture"
+    elif is_drawn(entry) and (mask := _read_region(entry, tar)) is not None:
+        cause = find_wrong_region(src, tar, mask)
+        yield from [("wrong region", f"tar_mask: {cause}")] if cause else []
+
+
+def _read_region(entry: Entry, tar: np.ndarray) -> np.ndarray | None:
+    """The target's mask, (H, W) bool; None of one that is a fault of its own."""
+    try:
+        return read_mask(entry.reader.load_bytes(entry.row, "tar_mask"), tar.shape[:2], hole=True) >= 0.5
+    except A2Error:
+        return None
 
 
 class _Bad(Exception):
@@ -218,6 +247,8 @@ def _open_picture(entry: Entry, view: str) -> np.ndarray:
 
 def _check_mask(entry: Entry, view: str, rgb: np.ndarray) -> Iterator[tuple[str, str]]:
     column = f"{view}_mask"
+    if view == "src" and column not in list_there(entry.row):
+        return
     try:
         data = entry.reader.load_bytes(entry.row, column)
         height, width = open_photo(data, name=column).size

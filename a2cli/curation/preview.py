@@ -65,9 +65,9 @@ def write_preview(
             continue
         card = load_card(entry, size)
         usable += is_usable(card)
-        weight = sum(len(shown.data) for shown in (card.target, card.reference) if shown)
+        weight = sum(len(shown.data) for shown in (card.target, card.reference, card.source) if shown)
         if weight > left:
-            card = replace(card, target=None, reference=None, bare=True)
+            card = replace(card, target=None, reference=None, source=None, bare=True)
         else:
             left -= weight
         cards.append(card)

@@ -203,7 +203,7 @@ def _list_keys(record: Candidate, config: SplitConfig, index: LookIndex | None) 
     if record.source and config.keep_together == "source":
         yield "source", record.source
     yield from (("name", record.source, name) for name in record.names if record.source and name)
-    yield from (digest for digest in (one.ref, one.tar) if digest)
-    for look in (one.ref_hash, one.tar_hash):
+    yield from (digest for digest in (one.ref, one.tar, one.src) if digest)
+    for look in (one.ref_hash, one.tar_hash, one.src_hash):
         if look is not None and index is not None:
             yield from (("look", number) for number in index.add(look)[1])

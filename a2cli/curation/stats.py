@@ -11,6 +11,7 @@ import numpy as np
 
 from a2cli.curation.faults import read_entry
 from a2cli.data.browse import Entry, browse
+from a2cli.data.instructed import list_there
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import BadRecord
 from a2cli.data.rows import PICTURES
@@ -49,7 +50,7 @@ class Stats:
     first; what is unknown counts under "(unknown)". `groups` is the number of objects, persons and videos named,
     `ungrouped` of records that name none. `generated` records have a picture that a generator made. `bytes` is the size
     of the pictures' files. Of the reference and the target: the mask's share of the area, the picture's short side in
-    px and its width over height, and that of the mask's bounding box.
+    px and its width over height, and that of the mask's bounding box. `tasks` counts the edits that sentences ask for.
     """
 
     path: str
@@ -73,6 +74,7 @@ class Stats:
     ref_box_aspect: Histogram
     tar_box_aspect: Histogram
     messages: tuple[str, ...] = ()
+    tasks: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON has them."""
@@ -97,13 +99,16 @@ class _Counts:
     subcategories: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     licences: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     messages: list[str] = field(default_factory=list)
 
     def add(self, entry: Entry) -> None:
         """Count one usable record. Raises `BadRecord`, having counted nothing, for another."""
         pair = read_entry(entry)
-        size = sum(len(entry.reader.load_bytes(entry.row, column)) for column in PICTURES)
+        size = sum(
+            len(entry.reader.load_bytes(entry.row, column)) for column in (*PICTURES, *list_there(entry.row))
+        )
         split, category = entry.split or UNKNOWN, pair.category or UNKNOWN
         provenance = parse_provenance(pair.provenance)
         self.records += 1
@@ -114,6 +119,8 @@ class _Counts:
         self.licences[provenance.rights.licence or UNKNOWN] += 1
         self.sources[provenance.rights.source or UNKNOWN] += 1
         self.generated += bool(provenance.generated)
+        if pair.src_rgb is not None:
+            self.tasks[pair.task or UNKNOWN] += 1
         if provenance.group:
             self.groups.add(provenance.group)
         else:
@@ -168,6 +175,7 @@ def count_dataset(
         licences=_rank(counts.licences, MOST),
         sources=_rank(counts.sources, MOST),
         messages=tuple(counts.messages),
+        tasks=_rank(counts.tasks),
         **histograms,
     )
 
@@ -221,7 +229,7 @@ def list_tables(stats: Stats) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     names = sorted({name for counts in stats.categories.values() for name in counts})
     rows = [(name, *(str(stats.categories[split].get(name, 0)) for split in splits)) for name in names]
     yield "categories", [("category", *splits), *rows]
-    for title in ("licences", "sources"):
+    for title in ("tasks", "licences", "sources") if stats.tasks else ("licences", "sources"):
         counts = getattr(stats, title)
         yield title, [(title[:-1], "records"), *((name, str(count)) for name, count in counts.items())]
     spans = [

@@ -112,7 +112,8 @@ def _build_origins(stats: Stats) -> str:
     splits = _list_counts(stats.splits, "Splits", "What a run takes the records for.")
     licences = _list_counts(stats.licences, "Licences", "As the records state them.")
     sources = _list_counts(stats.sources, "Sources", "Addresses and collections that the records name.")
-    return build_section("Splits and origins", f'<div class="pair">{splits}{licences}</div>{sources}')
+    tasks = _list_counts(stats.tasks, "Tasks", "Edits that a sentence asks for.") if stats.tasks else ""
+    return build_section("Splits and origins", f'<div class="pair">{splits}{tasks}{licences}</div>{sources}')
 
 
 def _list_counts(counts: Mapping[str, int], title: str, words: str) -> str:

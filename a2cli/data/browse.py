@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.data.calls import calling
+from a2cli.data.instructed import INSTRUCTED, INSTRUCTION_TEXTS
 from a2cli.data.layouts import (
     METADATA,
     SPLIT_WORDS,
@@ -29,7 +30,8 @@ from a2cli.files import show_name
 
 BATCH = 16  # rows that are held in memory at a time
 Row = Mapping[str, Any]
-TEXTS = ("id", "split", "category", *OPTIONAL)
+TEXTS = ("id", "split", "category", *OPTIONAL, *INSTRUCTION_TEXTS)
+COLUMNS = (*REQUIRED, *OPTIONAL, *INSTRUCTED, "split")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def browse(
             f"{show_name(path)}: no such file or folder, and what lies on a hub cannot be gone through",
             hint="download it first: hf download --repo-type dataset",
         )
-    return _browse(parts, split, (*REQUIRED, *OPTIONAL, "split") if pictures else TEXTS, files)
+    return _browse(parts, split, COLUMNS if pictures else TEXTS, files)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,21 @@ METADATA = "metadata.jsonl"
 
 
 def write_pair(folder: Path, pair: Pair, split: str) -> dict[str, str]:
-    """Write one pair's four pictures; returns its metadata row."""
+    """Write one pair's pictures, four or, with the photo from before its edit, six; returns its metadata row."""
     stem = pair.id.removeprefix(f"{split}-")  # `datasets` would take "train-" for a split without metadata
     names = {part: f"{stem}.{part}.png" for part in ("ref_image", "ref_mask", "tar_image", "tar_mask")}
     save_image(pair.ref_rgb, folder / names["ref_image"])
     save_image(pair.tar_rgb, folder / names["tar_image"])
     save_mask(pair.ref_mask.astype(np.float32), folder / names["ref_mask"])
     save_mask(pair.tar_mask.astype(np.float32), folder / names["tar_mask"])
+    more = {}
+    if pair.src_rgb is not None:
+        names["src_image"] = f"{stem}.src_image.png"
+        save_image(pair.src_rgb, folder / names["src_image"])
+        more = {"task": pair.task, "keyword": pair.keyword}
+    if pair.src_mask is not None:
+        names["src_mask"] = f"{stem}.src_mask.png"
+        save_mask(pair.src_mask.astype(np.float32), folder / names["src_mask"])
     return {
         "id": pair.id,
         "split": split,
@@ -27,5 +35,6 @@ def write_pair(folder: Path, pair: Pair, split: str) -> dict[str, str]:
         "subcategory": pair.subcategory,
         "prompt": pair.prompt,
         **({"provenance": pair.provenance} if pair.provenance else {}),
+        **more,
         **{f"{part}_file_name": name for part, name in names.items()},
     }

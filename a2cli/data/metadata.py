@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from a2cli.data.instructed import INSTRUCTED, INSTRUCTION_TEXTS, SOURCE_PICTURES
 from a2cli.data.rows import OPTIONAL, PICTURES, PROBLEM, check_columns
 from a2cli.errors import DataError
 from a2cli.files import show_name
@@ -17,8 +18,9 @@ TEXTS = ("id", "split", "category", *OPTIONAL)
 def read_metadata(file: Path) -> dict[str, list[str | None]]:
     """Read a `metadata.jsonl` into columns of text, None where a row has nothing.
 
-    Pictures are file names; the column `problem` tells what is wrong with a line, by its number. Raises `DataError`
-    for a file that cannot be read, one without a usable line, and when a required key is in no line.
+    Pictures are file names; the columns `INSTRUCTED` are there where a row has them; the column `problem` tells what is
+    wrong with a line, by its number. Raises `DataError` for a file that cannot be read, one without a usable line, and
+    when a required key is in no line.
     """
     try:
         lines = file.read_text("utf-8-sig").split("\n")
@@ -43,7 +45,8 @@ def read_metadata(file: Path) -> dict[str, list[str | None]]:
         cause = rows[0][PROBLEM] if rows else "no lines"
         raise DataError(f"{show_name(str(file))}: {cause}", hint="one JSON object a line, one line a pair")
     check_columns(keys, str(file), ("id", "category", *(name + SUFFIX for name in PICTURES)))
-    return {name: [row.get(name) for row in rows] for name in (*TEXTS, *PICTURES, PROBLEM)}
+    more = [name for name in INSTRUCTED if any(row.get(name) is not None for row in rows)]
+    return {name: [row.get(name) for row in rows] for name in (*TEXTS, *PICTURES, *more, PROBLEM)}
 
 
 def _parse(line: str) -> dict[str, Any]:
@@ -58,8 +61,8 @@ def _parse(line: str) -> dict[str, Any]:
 
 def _get_row(value: dict[str, Any], ids: set[str | None]) -> dict[str, str | None]:
     """One row's texts. Raises `ValueError` for an id already in `ids`, and for what is neither name nor text."""
-    row = {name: _get_text(value.get(name)) for name in TEXTS}
-    for name in PICTURES:
+    row = {name: _get_text(value.get(name)) for name in (*TEXTS, *INSTRUCTION_TEXTS)}
+    for name in (*PICTURES, *SOURCE_PICTURES):
         row[name] = value.get(name + SUFFIX)
         if not isinstance(row[name], str | None):
             raise ValueError(f"{name}{SUFFIX} is not a file name")

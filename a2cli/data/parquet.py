@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.data.calls import calling
+from a2cli.data.instructed import INSTRUCTED
 from a2cli.data.layouts import Layout, get_split_error
 from a2cli.data.rows import OPTIONAL, REQUIRED, check_columns, get_labels
 from a2cli.data.shard_reader import count_rows, load_features, read_batches
@@ -41,22 +42,38 @@ def plan_shards(layout: Layout, split: str, pairs: int | None) -> ShardPlan:
     labels = get_labels(features).get("split", ())
     wanted = labels.index(split) if split in labels else split
     there: Counter[Any] = Counter()
-    files = []
+    files: list[Path] = []
+    held: list[list[str]] = []
     for file in layout.files:
         with calling(str(file)):
-            check_columns(load_features(file), str(file))
+            columns = load_features(file)
+            check_columns(columns, str(file))
             found = _count_values(file, "split") if by_column else Counter({wanted: count_rows(file)})
         there.update(found)
         if found[wanted]:
             files.append(file)
+            held.append([name for name in INSTRUCTED if name in columns])
         if pairs and there[wanted] >= pairs:
             break
     if not there[wanted]:
         raise get_split_error(layout.where, split, {labels[s] if labels else str(s) for s in +there})
-    options: dict[str, Any] = {"columns": [n for n in (*REQUIRED, *OPTIONAL, "split") if n in features]}
+    _check_alike(files, held)
+    known = [name for name in (*REQUIRED, *OPTIONAL, "split") if name in features]
+    options: dict[str, Any] = {"columns": [*known, *held[0]]}
     if by_column:
         options["filters"] = [("split", "==", wanted)]
     return ShardPlan(tuple(files), min(there[wanted], pairs or there[wanted]), options)
+
+
+def _check_alike(files: list[Path], held: list[list[str]]) -> None:
+    """Raise `DataError` where some shards have columns for the photo from before an edit and others have not."""
+    for file, names in zip(files, held, strict=True):
+        if names != held[0]:
+            several = f"{', '.join(names) or 'none'}, {files[0].name} has {', '.join(held[0]) or 'none'}"
+            raise DataError(
+                f"{show_name(str(file))}: of {', '.join(INSTRUCTED)} it has {several}",
+                hint="a2 dataset convert writes shards alike",
+            )
 
 
 def stream_shards(files: tuple[Path, ...], **options: Any) -> Any:

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from a2cli.data.instructed import find_misfit, list_there
 from a2cli.data.records import BadRecord, Pair
 from a2cli.errors import A2Error, DataError
 from a2cli.files import show_name
 from a2cli.images.geometry import get_bounding_box
+from a2cli.images.photo import Photo
 from a2cli.images.read import open_photo
 from a2cli.masks.read import read_mask
 
@@ -61,6 +63,8 @@ class RowReader:
         tar_rgb, tar_mask = self._read_view(row, "tar", hole=True)
         category, subcategory = (self.get_text(row, name) for name in ("category", "subcategory"))
         prompt = None if row.get("prompt") is None else self.get_text(row, "prompt")
+        self._check_texts(row, prompt or "")
+        src_rgb, src_mask = self._read_source(row, tar_mask.shape)
         return Pair(
             id=self.get_text(row, "id"),
             category=category,
@@ -71,6 +75,10 @@ class RowReader:
             tar_rgb=tar_rgb,
             tar_mask=tar_mask,
             provenance=self.get_text(row, "provenance"),
+            src_rgb=src_rgb,
+            src_mask=src_mask,
+            task=self.get_text(row, "task"),
+            keyword=self.get_text(row, "keyword"),
         )
 
     def read_aspect(self, row: Mapping[str, Any]) -> float:
@@ -105,16 +113,44 @@ class RowReader:
 
     def _read_view(self, row: Mapping[str, Any], view: str, *, hole: bool) -> tuple[np.ndarray, np.ndarray]:
         """The picture (H, W, 3) uint8 and its mask (H, W) bool; `hole` as for `read_mask`."""
-        column = f"{view}_image"
+        photo = self._read_photo(row, f"{view}_image")
+        return photo.rgb, self._read_mask(row, f"{view}_mask", photo.size, hole=hole)
+
+    def _read_mask(
+        self, row: Mapping[str, Any], column: str, size: tuple[int, int], *, hole: bool
+    ) -> np.ndarray:
         try:
-            file = self._get_file(row.get(column))
-            photo = open_photo(file, name="picture" if isinstance(file, bytes) else None)
-            column = f"{view}_mask"
-            mask = read_mask(self._get_file(row.get(column)), photo.size, hole=hole) >= 0.5
+            mask = read_mask(self._get_file(row.get(column)), size, hole=hole) >= 0.5
         except A2Error as error:
             raise self._get_bad(row, column, error.message) from error
         if not mask.any():
             raise self._get_bad(row, column, "it marks nothing")
+        return mask
+
+    def _read_photo(self, row: Mapping[str, Any], column: str) -> Photo:
+        try:
+            file = self._get_file(row.get(column))
+            return open_photo(file, name="picture" if isinstance(file, bytes) else None)
+        except A2Error as error:
+            raise self._get_bad(row, column, error.message) from error
+
+    def _check_texts(self, row: Mapping[str, Any], prompt: str) -> None:
+        task, keyword = (self.get_text(row, name) for name in ("task", "keyword"))
+        if misfit := find_misfit(prompt, task, keyword, list_there(row)):
+            raise self._get_bad(row, *misfit)
+
+    def _read_source(
+        self, row: Mapping[str, Any], size: tuple[int, ...]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The photo from before the edit, and what it shows of the thing that is named; None where there is none."""
+        there = list_there(row)
+        if "src_image" not in there:
+            return None, None
+        photo = self._read_photo(row, "src_image")
+        if photo.size != size:
+            sizes = f"{photo.size[1]} x {photo.size[0]}, tar_image {size[1]} x {size[0]}"
+            raise self._get_bad(row, "src_image", f"it is {sizes}")
+        mask = self._read_mask(row, "src_mask", photo.size, hole=False) if "src_mask" in there else None
         return photo.rgb, mask
 
     def _get_file(self, value: Any) -> Path | bytes:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from a2cli.data.calls import calling
+from a2cli.data.instructed import INSTRUCTED, INSTRUCTION_TEXTS, SOURCE_PICTURES, is_there
 from a2cli.data.records import Pair
 from a2cli.data.rows import PICTURES
 from a2cli.errors import ConfigError
@@ -57,22 +58,45 @@ def write_rows(folder: Path, rows: Iterable[Row], *, split: str, shard_size: int
         paths.append(write_shard(folder, len(paths), part, split))
     if not paths:
         raise ConfigError(f"{show_name(str(folder))}: there are no pairs to write")
+    even_out(paths)
     return paths
 
 
 def write_shard(
-    folder: Path, number: int, rows: list[Row], split: str, more: Mapping[str, Any] | None = None
+    folder: Path,
+    number: int,
+    rows: list[Row],
+    split: str,
+    more: Mapping[str, Any] | None = None,
+    *,
+    instructed: bool = False,
 ) -> Path:
     """Write one shard, then its counts, `more` among them; a shard without the file of counts is not finished.
 
-    The bytes are a function of the rows alone. Raises `DataError` when it cannot be written.
+    The bytes are a function of the rows and of `instructed` alone. Raises `DataError` when it cannot be written.
     """
     path = folder / f"{split}-{number:05d}.parquet"
-    write_bytes(encode_rows([{**row, "split": split} for row in rows], str(path)), path)
+    data = encode_rows([{**row, "split": split} for row in rows], str(path), instructed=instructed)
+    write_bytes(data, path)
     categories = Counter(row["category"] for row in rows)
     counts = {"split": split, "pairs": len(rows), "categories": categories, **(more or {})}
     write_bytes((json.dumps(counts) + "\n").encode(), path.with_suffix(".json"))
     return path
+
+
+def even_out(paths: Iterable[Path]) -> None:
+    """Give shards without the columns `INSTRUCTED` empty ones where others have them: readers want all shards alike.
+
+    Raises `DataError` when one cannot be read or written.
+    """
+    from a2cli.data.shard_reader import load_features, read_batches
+
+    shards = list(paths)
+    with calling("shards", bars=False):
+        plain = [path for path in shards if not set(INSTRUCTED) & set(load_features(path))]
+        for path in plain if len(plain) < len(shards) else ():
+            rows = [row for batch in read_batches(path) for row in batch.to_pylist()]
+            write_bytes(encode_rows(rows, str(path), instructed=True), path)
 
 
 def check_split_name(split: str) -> None:
@@ -87,22 +111,39 @@ def _batch(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
         yield part
 
 
-def encode_rows(rows: list[Row], where: str = "rows") -> bytes:
-    """Rows of `build_row` as one parquet file, in groups of 16. Raises `DataError` about `where`."""
+def encode_rows(rows: list[Row], where: str = "rows", *, instructed: bool = False) -> bytes:
+    """Rows of `build_row` as one parquet file, in groups of 16.
+
+    The columns `INSTRUCTED` are there where a row has a photo from before its edit, and always when `instructed`.
+    Raises `DataError` about `where`.
+    """
     from datasets import Dataset, Features, Image, Value
 
-    features = Features({**{name: Value("string") for name in TEXTS}, **{name: Image() for name in PICTURES}})
+    instructed = instructed or any(is_there(row.get("src_image")) for row in rows)
+    more = INSTRUCTED if instructed else ()
+    pictures = (*PICTURES, *SOURCE_PICTURES)
+    kinds = {name: Image() if name in pictures else Value("string") for name in (*TEXTS, *PICTURES, *more)}
     file = io.BytesIO()
     with calling(where, bars=False):
         table = Dataset.from_list(
-            [{name: row[name] for name in (*TEXTS, *PICTURES)} for row in rows], features=features
+            [
+                {
+                    **{name: row[name] for name in (*TEXTS, *PICTURES)},
+                    **{name: row.get(name) for name in more},
+                }
+                for row in rows
+            ],
+            features=Features(kinds),
         )
         table.to_parquet(file, batch_size=GROUP)
     return file.getvalue()
 
 
 def build_row(pair: Pair, split: str) -> Row:
-    """A pair as columns: texts, and pictures as `datasets` stores them, `{"bytes": PNG, "path": None}`."""
+    """A pair as columns: texts, and pictures as `datasets` stores them, `{"bytes": PNG, "path": None}`.
+
+    The columns `INSTRUCTED` are there where the pair has a photo from before its edit.
+    """
     row: Row = {
         "id": pair.id,
         "split": split,
@@ -115,9 +156,19 @@ def build_row(pair: Pair, split: str) -> Row:
         ("ref", pair.ref_rgb, pair.ref_mask),
         ("tar", pair.tar_rgb, pair.tar_mask),
     ):
-        row[f"{view}_image"] = {"bytes": encode_png(build_photo(rgb), rgb, level=PNG_LEVEL), "path": None}
+        row[f"{view}_image"] = _build_picture(rgb)
         row[f"{view}_mask"] = {"bytes": encode_mask(mask), "path": None}
+    if pair.src_rgb is not None:
+        row["src_image"] = _build_picture(pair.src_rgb)
+        row["src_mask"] = (
+            None if pair.src_mask is None else {"bytes": encode_mask(pair.src_mask), "path": None}
+        )
+        row.update({name: getattr(pair, name) for name in INSTRUCTION_TEXTS})
     return row
+
+
+def _build_picture(rgb: np.ndarray) -> dict[str, Any]:
+    return {"bytes": encode_png(build_photo(rgb), rgb, level=PNG_LEVEL), "path": None}
 
 
 def encode_mask(mask: np.ndarray) -> bytes:

@@ -119,6 +119,7 @@ class SynthSource(PairSource):
             split=self.config.split,
             config=self.config.synth,
             category=self.categories[number % len(self.categories)],
+            others=self.categories,
         )
 
 

@@ -6,6 +6,7 @@ plain pair (things around the subject, shadows, captions) is drawn apart, so tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from a2cli import __version__
 from a2cli.config.suggest import get_suggestion
 from a2cli.data.captions import build_caption, show_whole
 from a2cli.data.instructions.make import draw_instruction
+from a2cli.data.instructions.scene import draw_things
 from a2cli.data.photos import list_photos, pick_photo
 from a2cli.data.provenance import Provenance, Rights
 from a2cli.data.records import Pair
@@ -82,12 +84,14 @@ def synthesise(
     split: str = "train",
     config: SynthConfig | None = None,
     category: str | None = None,
+    others: Sequence[str] = CATEGORIES,
 ) -> Pair:
     """Make pair number `index` of a split.
 
     Returns a `Pair` with pictures of `config.size` px. Its target mask is what can be seen of the subject, where that
     covers more than half a pixel; its scene holds everything but the subject and the subject's shadow. `category`
-    fixes the category, else it cycles with the index. Raises `DataError` when the emoji font or the photographs are
+    fixes the category, else it cycles with the index. Of an instruction pair the named thing is of that category, and
+    what comes in its place is of it or of `others`. Raises `DataError` when the emoji font or the photographs are
     missing, `ConfigError` for an unknown split or category and for a negative seed or index.
     """
     config = config or SynthConfig()
@@ -97,7 +101,7 @@ def synthesise(
     category = category or get_category(index)
     key = _get_key(index, seed, split)
     if is_instruction(key, config):
-        return _make_instruction(key, seed, split, config, category)
+        return _make_instruction(key, seed, split, config, category, others)
     subject, rng = _draw_subject(key, split, config, category)
     reference = warp_view(subject.rgba, config.size, REFERENCE_VIEW, rng)
     target = warp_view(subject.rgba, config.size, TARGET_VIEW, rng)
@@ -125,15 +129,13 @@ def synthesise(
     )
     ref_mask, mask = reference[..., 3] > 0.5, shown.cover > 0.5
     hidden = float(1 - mask.sum() / max(whole.sum(), 1))
-    prompt, subcategory = f"a photo of {subject.label}", subject.label
+    prompt = f"a photo of {subject.label}"
     if config.captions:
-        label = find_subcategory(subject.label, category)
-        subcategory = label.subcategory if label and label.subcategory else subject.label
         prompt = build_caption(subject, category, plain, ref_mask, mask, hidden)
     return Pair(
         id=get_id(index, seed=seed, split=split),
         category=category,
-        subcategory=subcategory,
+        subcategory=_get_subcategory(subject, category, config),
         prompt=prompt,
         ref_rgb=plain,
         ref_mask=ref_mask,
@@ -152,21 +154,15 @@ def is_instruction(key: list[int], config: SynthConfig) -> bool:
     )
 
 
-def _make_instruction(key: list[int], seed: int, split: str, config: SynthConfig, category: str) -> Pair:
-    rng = np.random.default_rng([*key, _INSTRUCTION, 1])
-    scene = draw_instruction(category, split, config, rng)
-    said = scene.instruction
-    authors = sorted({rights.author for rights in scene.rights if rights.author})
-    licences = sorted({rights.licence for rights in scene.rights})
-    rights = Rights(
-        source=scene.thing.rights.source,
-        author="; ".join(authors),
-        licence=" AND ".join(licences) if all(licences) else "",
-    )
+def _make_instruction(
+    key: list[int], seed: int, split: str, config: SynthConfig, category: str, others: Sequence[str]
+) -> Pair:
+    scene = draw_instruction(category, split, config, _get_generator(key), others)
+    said, thing = scene.instruction, scene.thing.rights
     return Pair(
         id=get_id(key[2], seed=seed, split=split),
         category=category,
-        subcategory=scene.thing.subject.label,
+        subcategory=_get_subcategory(scene.thing.subject, category, config),
         prompt=said.text,
         ref_rgb=scene.reference,
         ref_mask=scene.ref_mask,
@@ -174,10 +170,10 @@ def _make_instruction(key: list[int], seed: int, split: str, config: SynthConfig
         tar_mask=scene.region,
         light=scene.light,
         provenance=Provenance(
-            rights,
-            group=rights.source,
-            ref=scene.rights[-1].source,
-            tar=rights.source,
+            _join_rights(thing.source, scene.rights),
+            group=_get_group(thing, split),
+            ref=scene.reference_rights.source,
+            tar=scene.ground_rights.source,
             tools={"synth": f"a2 {__version__}"},
         ).to_text(),
         src_rgb=scene.source,
@@ -185,6 +181,20 @@ def _make_instruction(key: list[int], seed: int, split: str, config: SynthConfig
         task=said.task,
         keyword=said.text[said.start : said.end],
     )
+
+
+def _get_generator(key: list[int]) -> np.random.Generator:
+    return np.random.default_rng([*key, _INSTRUCTION, 1])
+
+
+def _get_group(thing: Rights, split: str) -> str:
+    """Of an instruction pair. Its things are known ones in every split: they alone make no pair of another a leak."""
+    return thing.source if split == "train" else f"{thing.source}, {split}"
+
+
+def _get_subcategory(subject: Subject, category: str, config: SynthConfig) -> str:
+    label = find_subcategory(subject.label, category) if config.captions else None
+    return label.subcategory if label and label.subcategory else subject.label
 
 
 def get_id(index: int, *, seed: int, split: str) -> str:
@@ -200,7 +210,11 @@ def get_category(index: int) -> str:
 def get_source(index: int, *, seed: int, split: str, config: SynthConfig) -> str:
     """Where the subject of pair number `index` comes from, its group, without making the pair; raises as it does."""
     check_split(split)
-    return _draw_subject(_get_key(index, seed, split), split, config, get_category(index))[0].rights.source
+    key, category = _get_key(index, seed, split), get_category(index)
+    if is_instruction(key, config):
+        things, named = draw_things(category, config, _get_generator(key), set())
+        return _get_group(things[named].rights, split)
+    return _draw_subject(key, split, config, category)[0].rights.source
 
 
 def _get_key(index: int, seed: int, split: str) -> list[int]:
@@ -238,24 +252,29 @@ def repose(pair: Pair, mask: np.ndarray, rng: np.random.Generator) -> Pair:
 def _get_provenance(subject: Subject, scene: Rights, around: Surroundings, hidden: float) -> Provenance:
     """The subject is source and group; authors and licences are those of every picture in the pair."""
     every = (subject.rights, scene, *around.rights)
-    authors = sorted({rights.author for rights in every if rights.author})
-    licences = sorted({rights.licence for rights in every})
     scores = {
         "hidden": round(hidden, 3),
         "distractors": len(around.behind),
         "shadow": round(around.shadow.strength, 3) if around.shadow else 0,
     }
     return Provenance(
-        Rights(
-            source=subject.rights.source,
-            author="; ".join(authors),
-            licence=" AND ".join(licences) if all(licences) else "",  # SPDX; unknown if any of them is
-        ),
+        _join_rights(subject.rights.source, every),
         group=subject.rights.source,
         ref=subject.rights.source,
         tar=scene.source,
         tools={"synth": f"a2 {__version__}"},
         scores={name: score for name, score in scores.items() if score},
+    )
+
+
+def _join_rights(source: str, every: tuple[Rights, ...]) -> Rights:
+    """Those of a picture made of several, named after one of them."""
+    authors = sorted({rights.author for rights in every if rights.author})
+    licences = sorted({rights.licence for rights in every})
+    return Rights(
+        source=source,
+        author="; ".join(authors),
+        licence=" AND ".join(licences) if all(licences) else "",  # SPDX; unknown if any of them is
     )
 
 

@@ -79,7 +79,8 @@ def write_synthesised(
         _settle(folder, options)
         if format == "parquet":
             parts = [range(start, min(start + shard_size, count)) for start in range(0, count, shard_size)]
-            _write_shards(folder, partial(_make_row, make, split), parts, split, workers, progress)
+            write = partial(write_shard, folder, split=split, instructed=config.instructions > 0)
+            _write_shards(folder, partial(_make_row, make, split), write, parts, split, workers, progress)
         elif not (folder / METADATA).exists():
             _write_images(folder, partial(_make_files, make, split, folder), range(count), workers, progress)
     return folder
@@ -88,6 +89,7 @@ def write_synthesised(
 def _write_shards(
     folder: Path,
     make: Callable[[int], Row],
+    write: Callable[..., Path],
     parts: list[range],
     split: str,
     workers: int,
@@ -106,7 +108,7 @@ def _write_shards(
                 done += 1
                 if progress:
                     progress(done, total)
-            write_shard(folder, number, shard, split)
+            write(number, shard)
 
 
 def _write_images(

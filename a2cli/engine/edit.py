@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,36 +15,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from a2cli import __version__
-from a2cli.config.edit import SOURCE_WAYS, EditConfig, has_piped_stdin
-from a2cli.errors import ConfigError, DataError
+from a2cli.config.edit import EditConfig
+from a2cli.engine.inputs import Inputs, read_inputs
+from a2cli.engine.outputs import get_output_paths
+from a2cli.errors import DataError
 from a2cli.files import get_source_name, make_folder, show_name, write_bytes
-from a2cli.images.cutout import Cutout, cut_out
 from a2cli.images.encode import encode_photo
 from a2cli.images.geometry import get_blend_weight
-from a2cli.images.photo import Photo
-from a2cli.images.read import open_photo
 from a2cli.images.write import compose, get_target_format, save_mask
-from a2cli.masks.read import get_hole, has_hole, read_mask
 
 if TYPE_CHECKING:
+    from a2cli.engine.localize import Localization
     from a2cli.engine.pipeline import EditPipeline
 
 Progress = Callable[[str, int, int], None]
+Note = Callable[[str], None]
 log = logging.getLogger(__name__)
-NAME_BYTES = 255  # of a file name, on all common file systems
-SILENCE = 2.0  # seconds without a byte on stdin after which a2 says what it waits for
 
 
 @dataclass(frozen=True)
 class EditResult:
-    """One written picture and what it was made from."""
+    """One written picture and what it was made from; `region_share` None where the region is yet to be found."""
 
     path: str
     source: str
     seed: int
     width: int
     height: int
-    region_share: float
+    region_share: float | None
     seconds: float
     region: str | None = None
     planned: bool = False
@@ -57,44 +53,46 @@ class EditResult:
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What an edit reads: the photo, the mask (H, W) in [0, 1], the cut-out reference, the photo's name."""
+class _Painted:
+    """What came out of the model: pictures (H, W, 3), how much of them shows (H, W), how they were made."""
 
-    photo: Photo
-    mask: np.ndarray
-    subject: Cutout
-    name: str
+    pictures: list[np.ndarray]
+    weight: np.ndarray
+    recipe: dict[str, Any]
 
 
-def run_edit(config: EditConfig, progress: Progress | None = None) -> Iterator[EditResult]:
+def run_edit(
+    config: EditConfig, progress: Progress | None = None, note: Note | None = None
+) -> Iterator[EditResult]:
     """Edit one photo as a command line says; yields a result for every picture written.
 
-    Raises `A2Error` with one line for whatever cannot be used. With `dry_run` everything is read and resolved,
-    no model is loaded and nothing written.
+    `note` is told where a region was found. Raises `A2Error` with one line for whatever cannot be used. With `dry_run`
+    everything is read and resolved, no model is loaded and nothing written; but a region that is yet to be found is
+    found and saved, where `save_region` or `save_attention` ask for it.
     """
     began = time.monotonic()
     inputs = read_inputs(config)
     paths = get_output_paths(config, inputs.name)
     formats = ["PNG" if path == "-" else get_target_format(inputs.photo, path) for path in paths]
-    weight = get_blend_weight(inputs.mask, config.feather) if inputs.mask.any() else inputs.mask
-    share = float((weight > 0).mean())
     if config.dry_run:
+        share = _preview(config, inputs, progress, note)
         for i, path in enumerate(paths):
             yield _describe(config, inputs, path, i, share, began, planned=True)
         return
-    if weight.any():
-        pictures, recipe = _generate(config, inputs, progress)
+    if inputs.mask is None or inputs.mask.any():
+        painted = _generate(config, inputs, progress, note)
     else:
         log.warning("%s: the mask is empty, nothing is edited", show_name(inputs.name))
-        pictures = [inputs.photo.rgb.astype(np.float32)] * config.num_images
-        recipe = {}
+        painted = _Painted([inputs.photo.rgb.astype(np.float32)] * config.num_images, inputs.mask, {})
+    share, recipe = _get_share(painted.weight), painted.recipe
     # Every file is encoded before the first is written: what cannot be saved leaves nothing behind.
     files = []
-    for i, (picture, format) in enumerate(zip(pictures, formats, strict=True)):
+    for i, (picture, format) in enumerate(zip(painted.pictures, formats, strict=True)):
         metadata = {"a2": json.dumps({**recipe, "image": i})} if config.metadata and recipe else None
-        files.append(encode_photo(inputs.photo, compose(inputs.photo, picture, weight), format, metadata))
+        native = compose(inputs.photo, picture, painted.weight)
+        files.append(encode_photo(inputs.photo, native, format, metadata))
     if config.save_region:
-        save_mask(weight > 0, config.save_region)
+        save_mask(painted.weight > 0, config.save_region)
     for i, (path, data) in enumerate(zip(paths, files, strict=True)):
         if path == "-":
             sys.stdout.buffer.write(data)
@@ -105,129 +103,102 @@ def run_edit(config: EditConfig, progress: Progress | None = None) -> Iterator[E
         yield _describe(config, inputs, path, i, share, began)
 
 
-def read_inputs(config: EditConfig) -> Inputs:
-    """Read source, mask and reference in any of the forms `a2 edit` takes; raises `DataError`, `ConfigError`."""
-    if config.mask is None:
-        raise ConfigError("no mask", hint="give --mask")
-    named = (*config.sources, config.ref, config.mask, config.ref_mask)
-    stdin = sys.stdin.buffer.read() if "-" in named else b""
-
-    def read(name: str) -> Photo:
-        if name == "-":
-            return open_photo(stdin, name="stdin", max_pixels=config.max_pixels)
-        return open_photo(name, max_pixels=config.max_pixels)
-
-    def read_any_mask(name: str, size: tuple[int, int], *, hole: bool = True) -> np.ndarray:
-        spec = stdin if name == "-" else name
-        return read_mask(spec, size, fit=config.fit_mask, hole=hole, max_pixels=config.max_pixels)
-
-    def read_subject() -> Cutout:
-        reference = read(config.ref)
-        if config.ref_mask is None:
-            return cut_out(reference)
-        return cut_out(reference, read_any_mask(config.ref_mask, reference.size, hole=False))
-
-    source = config.sources[0] if config.sources else None
-    if source is None and "-" not in named and has_piped_stdin():
-        _warn_of_silence()
-        stdin = sys.stdin.buffer.read()
-        source = "-" if stdin else None
-    if source is None:
-        holed = None if config.mask.lower().startswith("box:") else read(config.mask)
-        if holed is None or not has_hole(holed):
-            raise ConfigError("no photo to edit", hint=SOURCE_WAYS)
-        return Inputs(holed, get_hole(holed), read_subject(), config.mask)
-    photo = read(source)
-    return Inputs(photo, read_any_mask(config.mask, photo.size), read_subject(), source)
+def _preview(
+    config: EditConfig, inputs: Inputs, progress: Progress | None, note: Note | None
+) -> float | None:
+    """The share of the photo that may change; found only where the region is asked for, else None."""
+    if inputs.mask is not None:
+        return _get_share(_get_weight(inputs.mask, config.feather))
+    if not (config.save_region or config.save_attention):
+        return None
+    found = _localize(config, _load_pipeline(config, progress), inputs, note)
+    weight = _get_weight(found.mask, config.feather)
+    if config.save_region:
+        save_mask(weight > 0, config.save_region)
+    return _get_share(weight)
 
 
-def _warn_of_silence() -> None:
-    """Say what a2 waits for when nothing comes from a stdin that nobody named."""
-    try:
-        ready = select.select([sys.stdin], [], [], SILENCE)[0]
-    except (OSError, ValueError):  # Windows can only select on sockets
-        return
-    if not ready:
-        log.warning("no SOURCE was named: waiting for a photo on stdin (name one, or add < /dev/null)")
+def _generate(config: EditConfig, inputs: Inputs, progress: Progress | None, note: Note | None) -> _Painted:
+    from a2cli.engine.pipeline import EditOptions
 
-
-def get_output_paths(config: EditConfig, name: str) -> list[str]:
-    """Name the outputs: as -o says, else NAME.a2.png beside the source; several images are numbered.
-
-    Nothing is made yet. Raises `ConfigError` when a name cannot be made or would replace an input or another
-    output, `DataError` for a place where no file can be written.
-    """
-    if config.out is None and name == "-":
-        raise ConfigError("a photo from stdin has no name to build on", hint="give -o FILE or -o -")
-    count = config.num_images
-    own = _get_name("stdin" if name == "-" else Path(name).stem, room=len(f"-{count}") if count > 1 else 0)
-    if config.out is None:
-        base = Path(name).with_name(own)
-    elif config.out.endswith("/") or os.path.isdir(config.out):
-        base = Path(config.out) / own
-    else:
-        base = Path(config.out)
-    paths = [
-        base if count == 1 else base.with_name(f"{base.stem}-{i + 1}{base.suffix}") for i in range(count)
-    ]
-    if config.out == "-":
-        paths = []
-    region = [Path(config.save_region)] if config.save_region else []
-    inputs = [Path(p) for p in (name, config.ref, config.mask, config.ref_mask) if p and p != "-"]
-    for path in (*paths, *region):
-        try:
-            _check_target(path, inputs, new_folder=path not in region and (config.out or "").endswith("/"))
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be written: {error.strerror}", hint="choose another -o"
-            ) from error
-    if any(os.path.abspath(path) == os.path.abspath(region[0]) for path in paths if region):
-        raise ConfigError(f"{region[0]}: the region would replace the picture", hint="name two files")
-    return [str(p) for p in paths] or ["-"]
-
-
-def _get_name(stem: str, room: int) -> str:
-    """STEM.a2.png with `room` bytes to spare; a stem too long for that ends in a digest, so that two stay apart."""
-    given = os.fsencode(stem)
-    most = NAME_BYTES - room - len(".a2.png")
-    if len(given) > most:
-        digest = hashlib.sha256(given).hexdigest()[:8]
-        stem = f"{given[: most - 9].decode('utf-8', 'ignore')}-{digest}"
-    return f"{stem}.a2.png"
-
-
-def _check_target(path: Path, inputs: list[Path], *, new_folder: bool) -> None:
-    if path.exists():
-        if any(given.exists() and path.samefile(given) for given in inputs):
-            raise ConfigError(f"{path}: the output would replace an input", hint="choose another -o")
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file, nothing is written there", hint="choose another -o")
-    if not new_folder and not path.parent.is_dir():
-        raise DataError(f"{path.parent}: no such folder", hint="make it first")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise DataError(f"{above}: not a folder", hint="choose another -o")
-
-
-def _generate(
-    config: EditConfig, inputs: Inputs, progress: Progress | None
-) -> tuple[list[np.ndarray], dict[str, Any]]:
-    from a2cli.engine.pipeline import EditOptions, EditPipeline
-
-    if progress:
-        progress("loading", 0, 1)
-    _silence_libraries()
-    pipeline = EditPipeline.load(
-        config.backbone, model=config.model, adapter=config.adapter, device=config.device, dtype=config.dtype
+    pipeline = _load_pipeline(config, progress)
+    found = None if inputs.mask is not None else _localize(config, pipeline, inputs, note)
+    mask = found.mask.astype(np.float32) if found is not None else inputs.mask
+    assert mask is not None
+    options = EditOptions(
+        config.prompt,
+        config.steps,
+        config.guidance,
+        config.seed,
+        config.num_images,
+        localize=config.get_localize_options() if config.way == "mask" else None,
     )
-    options = EditOptions(config.prompt, config.steps, config.guidance, config.seed, config.num_images)
 
     def on_step(step: Any) -> None:
         if progress:
             progress("editing", step.index + 1, step.num_steps)
 
-    pictures = pipeline.generate(inputs.photo.rgb, inputs.mask, inputs.subject, options, callback=on_step)
-    return pictures, get_recipe(config, pipeline, inputs.mask)
+    edited = pipeline.run(
+        inputs.photo.rgb,
+        mask,
+        inputs.subject,
+        options,
+        region=None if found is None else mask,
+        callback=on_step,
+    )
+    weight = _get_weight(mask, config.feather)
+    recipe = get_recipe(config, pipeline, mask)
+    if found is not None:
+        recipe["localize"] = describe_found(found, pipeline.region_hash)
+    if edited.hold is not None:
+        whole = weight
+        weight = weight if edited.region is None else weight * edited.region
+        recipe["localize"] = {
+            "way": "mask",
+            "tokens_left": edited.hold.left,
+            "held": edited.hold.reason or "yes",
+            "adapter_hash": pipeline.region_hash[:16],
+            "region_sha256": _digest(weight),
+        }
+        if note:
+            kept = _get_share(weight) / max(_get_share(whole), 1e-9)
+            note(
+                f"region hold: {100 * (1 - kept):.0f} % of the mask goes back to the photo"
+                if edited.hold.held
+                else f"region hold: nothing is held, {edited.hold.reason}"
+            )
+    return _Painted(edited.pictures, weight, recipe)
+
+
+def _localize(config: EditConfig, pipeline: EditPipeline, inputs: Inputs, note: Note | None) -> Localization:
+    """Find the region of an edit without a mask; DataError where the prompt names no place."""
+    from a2cli.engine.localize import localize
+
+    found = localize(pipeline, inputs.photo.rgb, config.prompt, options=config.get_localize_options())
+    if config.save_attention:  # of a failure as well: it shows why
+        save_mask(found.soft, config.save_attention)
+    if found.diffuse:
+        raise DataError(
+            f"{show_name(inputs.name)}: seen as a global edit: {found.reason} ({found.keyword!r}, by {found.way})",
+            hint="give --mask, --keyword with the words that name the thing, or --threshold",
+        )
+    if note:
+        note(
+            f"region: {100 * found.share:.1f} % of the photo, found by {found.way} from {found.keyword!r}, "
+            f"threshold {found.threshold:.2f}"
+        )
+    return found
+
+
+def _load_pipeline(config: EditConfig, progress: Progress | None) -> EditPipeline:
+    from a2cli.engine.pipeline import EditPipeline
+
+    if progress:
+        progress("loading", 0, 1)
+    _silence_libraries()
+    return EditPipeline.load(
+        config.backbone, model=config.model, adapter=config.adapter, device=config.device, dtype=config.dtype
+    )
 
 
 def _silence_libraries() -> None:
@@ -254,8 +225,32 @@ def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> 
         "guidance": traits.guidance if config.guidance is None else config.guidance,
         "prompt": config.prompt,
         "feather": config.feather,
-        "mask_sha256": hashlib.sha256(np.round(mask * 255).astype(np.uint8).tobytes()).hexdigest()[:16],
+        "mask_sha256": _digest(mask),
     }
+
+
+def describe_found(found: Localization, region_hash: str) -> dict[str, Any]:
+    """What a recipe says of a region that was found; `region_hash` is the region adapter's, "" without one."""
+    return {
+        "way": found.way,
+        "keyword": found.keyword,
+        "threshold": round(found.threshold, 4),
+        "blocks": list(found.blocks),
+        "adapter_hash": region_hash[:16],
+        "region_sha256": _digest(found.region),
+    }
+
+
+def _digest(mask: np.ndarray) -> str:
+    return hashlib.sha256(np.round(mask.astype(np.float32) * 255).astype(np.uint8).tobytes()).hexdigest()[:16]
+
+
+def _get_weight(mask: np.ndarray, feather: float) -> np.ndarray:
+    return get_blend_weight(mask, feather) if mask.any() else mask.astype(np.float32)
+
+
+def _get_share(weight: np.ndarray) -> float:
+    return float((weight > 0).mean())
 
 
 def _describe(
@@ -263,7 +258,7 @@ def _describe(
     inputs: Inputs,
     path: str,
     image: int,
-    share: float,
+    share: float | None,
     began: float,
     *,
     planned: bool = False,
@@ -275,7 +270,7 @@ def _describe(
         seed=config.seed,
         width=width,
         height=height,
-        region_share=round(share, 6),
+        region_share=None if share is None else round(share, 6),
         seconds=round(time.monotonic() - began, 3),
         region=config.save_region,
         planned=planned,

@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from a2cli.backbones.base import Backbone
 from a2cli.backbones.registry import load_backbone_class
-from a2cli.context.passes import Condition, TwoPass, repeat_condition
-from a2cli.engine.prepare import choose_size, get_start, prepare_edit, to_picture, to_pixels
-from a2cli.errors import BackboneError, CheckpointError
-from a2cli.flow import get_resolution_mu, get_sigmas, get_source, sample_euler
+from a2cli.context.passes import Condition, TwoPass
+from a2cli.engine.adapters import choose_adapters, load_experts, load_region_adapter, remedy
+from a2cli.engine.prepare import Prepared, choose_size, get_start, prepare_edit, to_picture, to_pixels
+from a2cli.engine.sampling import EditOptions, Walk, get_noise
+from a2cli.errors import BackboneError
 from a2cli.flow.samplers import Callback
 from a2cli.images.border import continue_ground, correct_drift
 from a2cli.images.cutout import Cutout
-from a2cli.images.geometry import paste_back
+from a2cli.images.geometry import crop_mask, paste_back
 from a2cli.metrics.models import get_device
 
-ADAPTERS = Path(__file__).resolve().parent.parent / "assets"
+if TYPE_CHECKING:
+    from a2cli.engine.hold import Hold
+    from a2cli.region import RegionInputs, RegionModel
+
+__all__ = ["EditOptions", "EditPipeline", "Edited", "get_noise"]
 
 
 @dataclass(frozen=True)
-class EditOptions:
-    """How an edit is sampled; None means the backbone's own default."""
+class Edited:
+    """What an edit made.
 
-    prompt: str = ""
-    steps: int | None = None
-    guidance: float | None = None
-    seed: int = 0
-    num_images: int = 1
+    `pictures` (H, W, 3) float32 in [0, 255] are repainted over the whole crop: blend them by the mask. With region
+    hold `region` (H, W) float32 in [0, 1] says how much of them is to show, times the mask's own weight, and `hold`
+    what was decided and why; None without.
+    """
+
+    pictures: list[np.ndarray]
+    region: np.ndarray | None = None
+    hold: Hold | None = None
 
 
 class EditPipeline:
-    """A backbone, perhaps with an adapter, ready to edit photos.
+    """A backbone, perhaps with adapters, ready to edit photos.
 
     `buckets`: the adapter was trained on crops whose aspect follows the mask's. They are edited so, as they are
-    where the base was.
+    where the base was. `region` is a region adapter, which acts only where a region is given, inferred or held;
+    `two_pass` is the one whose state that adapter reads, where it was made elsewhere.
     """
 
     def __init__(
-        self, backbone: Backbone, *, experts: Any = None, adapter_hash: str = "", buckets: bool = False
+        self,
+        backbone: Backbone,
+        *,
+        experts: Any = None,
+        adapter_hash: str = "",
+        buckets: bool = False,
+        region: RegionModel | None = None,
+        two_pass: TwoPass | None = None,
     ) -> None:
         self.backbone = backbone
         self.experts = experts
         self.adapter_hash = adapter_hash
         self.buckets = buckets or backbone.traits.buckets
-        self.two_pass = TwoPass(backbone.transformer, guidance=backbone.traits.guidance, experts=experts)
+        self.two_pass = two_pass or TwoPass(
+            backbone.transformer, guidance=backbone.traits.guidance, experts=experts
+        )
+        self.region = region
+        self.region_hash = ""
 
     @classmethod
     def load(
@@ -59,32 +78,27 @@ class EditPipeline:
         backbone: str = "nano",
         *,
         model: str | None = None,
-        adapter: str | None = None,
+        adapter: str | Sequence[str] | None = None,
         device: str = "auto",
         dtype: str = "auto",
     ) -> EditPipeline:
-        """Load a backbone by name and an adapter folder.
+        """Load a backbone by name and adapter folders, one of a kind (experts, low-rank, region).
 
-        `adapter` None takes the one shipped with the embedded model when that model is used; "none" takes
-        none. Raises `BackboneError` or `CheckpointError`.
+        `adapter` None takes those shipped with the embedded model when that model is used; "none" takes
+        none. Raises `BackboneError` or `CheckpointError`, `ConfigError` for two of a kind.
         """
         device = get_device(device)
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
-        with _remedy("download or export the model again, or name another --model"):
+        adapters = choose_adapters(adapter, backbone=backbone, model=model)
+        with remedy("download or export the model again, or name another --model"):
             loaded: Backbone = load_backbone_class(backbone).load(model, device=device, dtype=dtype)
-        if adapter is None:
-            shipped = ADAPTERS / f"{backbone}-mot"
-            adapter = str(shipped) if model is None and shipped.is_dir() else "none"
-        if adapter == "none":
-            return cls(loaded)
-        from a2cli.backbones.loading import hash_weights
-
-        with _remedy("download or train the adapter again, or give --adapter none"):
-            experts, recipe = _load_adapter(loaded, adapter, getattr(torch, dtype))
+        experts, recipe = load_experts(loaded, adapters, getattr(torch, dtype))
         buckets = recipe.get("buckets", False) is True  # older adapters and those of others say nothing of it
-        return cls(loaded, experts=experts, adapter_hash=hash_weights(Path(adapter)), buckets=buckets)
+        pipeline = cls(loaded, experts=experts, adapter_hash=adapters.hash, buckets=buckets)
+        pipeline.region = load_region_adapter(loaded, adapters, pipeline.two_pass, getattr(torch, dtype))
+        pipeline.region_hash = adapters.region_hash
+        return pipeline
 
-    @torch.no_grad()
     def generate(
         self,
         photo: np.ndarray,
@@ -92,13 +106,29 @@ class EditPipeline:
         subject: Cutout,
         options: EditOptions | None = None,
         *,
+        region: np.ndarray | None = None,
         callback: Callback | None = None,
     ) -> list[np.ndarray]:
+        """The pictures of `run`."""
+        return self.run(photo, mask, subject, options, region=region, callback=callback).pictures
+
+    @torch.no_grad()
+    def run(
+        self,
+        photo: np.ndarray,
+        mask: np.ndarray,
+        subject: Cutout,
+        options: EditOptions | None = None,
+        *,
+        region: np.ndarray | None = None,
+        callback: Callback | None = None,
+    ) -> Edited:
         """Put the subject under the mask.
 
-        `photo` (H, W, 3) uint8, `mask` (H, W) in [0, 1]. Returns `num_images` pictures (H, W, 3) float32 in
-        [0, 255] whose crop is repainted whole: blend them by the mask, nothing outside it is kept for you.
-        Raises `DataError` for an empty mask or subject, `BackboneError` when the model yields NaN.
+        `photo` (H, W, 3) uint8, `mask` (H, W) in [0, 1]. `region` (H, W) in [0, 1], where it is known more exactly
+        what is to change, switches the region adapter on; None leaves it off. `options.localize` with way "mask" holds
+        what the edit does not need. Returns `num_images` pictures whose crop is repainted whole: nothing outside the
+        mask is kept for you. Raises `DataError` for an empty mask or subject, `BackboneError` for NaN.
         """
         options = options or EditOptions()
         traits = self.backbone.traits
@@ -111,26 +141,55 @@ class EditPipeline:
             context=traits.context,
             collage=traits.collage,
         )
+        condition = self.build_condition(prepared, options.prompt)
+        begin = get_start(prepared) if traits.prior_noise is not None else None
+        start = None
+        if begin is not None:
+            start = self.backbone.encode_pixels(to_pixels(begin[None]).to(self.backbone.device))
+        inputs = (
+            None if region is None else self.get_region_inputs(condition, crop_mask(region, prepared.crop))
+        )
+        walk = Walk(
+            self.two_pass, traits, condition, options, start=start, region_inputs=inputs, callback=callback
+        )
+        hold = None
+        if options.localize is not None and options.localize.way == "mask":
+            from a2cli.engine.hold import walk_held
+
+            prepared, hold = walk_held(self, walk, prepared, condition, options)
+            begin = get_start(prepared) if begin is not None and hold.left else begin
+        walk.advance()
+        decoded = self._finish(walk, condition.grid, prepared, begin)
+        kept = None
+        if hold is not None and hold.held:
+            from a2cli.engine.hold import get_kept_region
+
+            kept = get_kept_region((photo.shape[0], photo.shape[1]), prepared, hold, decoded)
+        canvas = photo.astype(np.float32)
+        # Bicubic enlargement overshoots.
+        pictures = [np.clip(paste_back(canvas, p, prepared.crop), 0, 255) for p in decoded]
+        return Edited(pictures, kept, hold)
+
+    def build_condition(self, prepared: Prepared, prompt: str) -> Condition:
+        """Encode what is known of one edit."""
         device = self.backbone.device
-        condition = self.backbone.build_condition(
+        return self.backbone.build_condition(
             to_pixels(prepared.masked[None]).to(device),
             torch.from_numpy(prepared.mask)[None, None].float().to(device),
             to_pixels(prepared.reference[None]).to(device),
-            [options.prompt],
+            [prompt],
         )
-        start, begin = None, get_start(prepared) if traits.prior_noise is not None else None
-        if begin is not None:
-            start = self.backbone.encode_pixels(to_pixels(begin[None]).to(device))
-        tokens = self.sample(condition, options, callback, start=start)
-        pictures = self.backbone.decode_tokens(tokens, condition.grid)
-        if not bool(pictures.isfinite().all()):
-            raise BackboneError("the model returned NaN", hint="try --dtype float32")
-        decoded = [correct_drift(to_picture(p), prepared.source, prepared.mask) for p in pictures]
-        if begin is not None:
-            decoded = [continue_ground(p, begin, prepared.mask, prepared.placed) for p in decoded]
-        canvas = photo.astype(np.float32)
-        # Bicubic enlargement overshoots.
-        return [np.clip(paste_back(canvas, p, prepared.crop), 0, 255) for p in decoded]
+
+    def get_region_inputs(self, condition: Condition, region: np.ndarray) -> RegionInputs | None:
+        """What the region adapter reads of a region (h, w) in [0, 1] at working size; None where there is none."""
+        if self.region is None or not self.region.config.adapter:
+            return None
+        token_px = region.shape[0] // condition.grid[0]
+        from a2cli.engine.words import get_prompt_states
+
+        words = get_prompt_states(self.backbone, condition)
+        tokens = F.avg_pool2d(torch.from_numpy(region.astype(np.float32))[None, None], token_px).flatten(1)
+        return self.region.encode(tokens.to(condition.masked.device), condition.grid, words)
 
     def sample(
         self,
@@ -144,31 +203,21 @@ class EditPipeline:
 
         A backbone with `prior_noise` needs `start` (1, N, C), the tokens of the placed reference, to begin at.
         """
-        region = condition.get_region()
-        self.two_pass.guidance = (
-            options.guidance if options.guidance is not None else self.backbone.traits.guidance
-        )
-        cache = self.two_pass.encode_context(condition).repeat(options.num_images)
-        condition = repeat_condition(condition, options.num_images)
-        noise = get_noise(tuple(condition.masked.shape[1:]), options)
-        traits = self.backbone.traits
-        sigmas = get_sigmas(
-            options.steps or traits.steps,
-            shift=traits.shift,
-            mu=None if traits.shift is not None else get_resolution_mu(condition.masked.shape[1]),
-        )
+        walk = Walk(self.two_pass, self.backbone.traits, condition, options, start=start, callback=callback)
+        walk.advance()
+        return walk.get_tokens()
 
-        def velocity(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-            return self.two_pass.predict_velocity(x, sigma, condition, cache, region)
-
-        tokens = condition.masked.clone()
-        noisy = noise.to(tokens)
-        if traits.prior_noise is not None:
-            if start is None:
-                raise ValueError("this backbone flows from a start, and none was given")
-            noisy = get_source(noisy, start.to(tokens), traits.prior_noise)
-        tokens[:, region] = sample_euler(velocity, noisy[:, region], sigmas, callback)
-        return tokens
+    def _finish(
+        self, walk: Walk, grid: tuple[int, int], prepared: Prepared, begin: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """Decode (h, w, 3) float32 pictures and fit them to the photo around the hole."""
+        pictures = self.backbone.decode_tokens(walk.get_tokens(), grid)
+        if not bool(pictures.isfinite().all()):
+            raise BackboneError("the model returned NaN", hint="try --dtype float32")
+        decoded = [correct_drift(to_picture(p), prepared.source, prepared.mask) for p in pictures]
+        if begin is None:
+            return decoded
+        return [continue_ground(p, begin, prepared.mask, prepared.placed) for p in decoded]
 
     def edit(
         self,
@@ -186,33 +235,3 @@ class EditPipeline:
         picture = self.generate(photo, mask, Cutout(ref_rgb, ref_mask.astype(np.float32)), options)[0]
         weight = mask.astype(np.float32)[..., None]
         return np.round(photo * (1 - weight) + picture * weight).astype(np.uint8)
-
-
-def _load_adapter(backbone: Backbone, folder: str, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
-    """Put an adapter into a backbone: its experts (None for a plain one, in peft's format) and its recipe."""
-    from a2cli.lora.adapter import is_lora, load_lora
-    from a2cli.mot import load_adapter
-
-    if is_lora(folder):
-        lora = load_lora(backbone.transformer, folder, base_hash=backbone.base_hash, dtype=dtype)
-        return None, lora.recipe
-    experts, info = load_adapter(
-        backbone.transformer, backbone.get_blocks(), folder, base_hash=backbone.base_hash, dtype=dtype
-    )
-    return experts, info.recipe
-
-
-@contextmanager
-def _remedy(hint: str) -> Iterator[None]:
-    """Let errors about weights that say no remedy of their own say this one."""
-    try:
-        yield
-    except (BackboneError, CheckpointError) as error:
-        error.hint = error.hint or hint
-        raise
-
-
-def get_noise(shape: tuple[int, ...], options: EditOptions) -> torch.Tensor:
-    """Draw (num_images, N, C) noise on the CPU; image i depends on the seed and i alone."""
-    seeds = [(options.seed * 1_000_003 + i) % 2**63 for i in range(options.num_images)]
-    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds])

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from a2cli.config.augment import parse_perturbation
+from a2cli.config.localize import LocalizeOptions
+from a2cli.config.localize import Way as LocalizeWay
 from a2cli.config.suggest import get_suggestion
 from a2cli.data.synth import SynthConfig
 from a2cli.errors import ConfigError
@@ -17,6 +20,11 @@ MethodKind = Literal["mean", "telea", "paste", "registered", "poisson", "target"
 KINDS: tuple[MethodKind, ...] = get_args(MethodKind)
 BASELINES: tuple[MethodKind, ...] = ("mean", "telea", "paste", "registered", "poisson", "target")
 WITHOUT_REFERENCE: tuple[MethodKind, ...] = ("fill", "telea", "target")
+TAKEN: dict[str, tuple[MethodKind, ...]] = {  # settings that not every kind has
+    "adapter": ("a2", "diptych"),
+    "redux": ("diptych",),
+    **dict.fromkeys(("localize", "keyword", "region", "region_change"), ("a2",)),
+}
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,4})?", re.ASCII)
 JudgeKind = Literal["openai", "gemini", "local"]
 Dimension = Literal["a2", "vie"]
@@ -37,13 +45,15 @@ class DataConfig:
     `path` is a data set on disk, or "synth" for held-out synthesised pairs. `benchmark` "pairs" is a2's own columns
     and whatever `a2 dataset convert` reads; "auto" tells by the files. `turns` "final" keeps the last turn of each
     session of MagicBrush; with `session` a turn starts from the edit of the turn before. `unpaired` is VITON-HD's.
-    `limit` keeps the first so many, `per_category` the first so many of each category; synth needs one of both.
+    `tasks` keeps records of these alone (replace, remove, recolour: of photos that a sentence asks to edit). `limit`
+    keeps the first so many, `per_category` the first so many of each category; synth needs one of both.
     """
 
     path: str = SYNTH
     benchmark: Benchmark = "auto"
     split: str | None = None
     categories: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     limit: int | None = None
     per_category: int | None = None
     turns: Literal["all", "final"] = "all"
@@ -75,18 +85,27 @@ class MethodConfig:
     the reference, `diptych` by the same on a canvas with the reference on its left (InsertAnything). The others need no
     network; `target` gives the true picture, what a perfect edit would score.
 
-    `adapter`: for a2 a folder, "none", or None for the shipped one; for diptych a LoRA folder or file. `train` makes
-    the adapter first. `resolution` is the side of the diptych's halves and of fill's picture, None for the backbone's;
-    `redux` a folder or hub id of FLUX.1 Redux for the diptych, where the model itself has no image encoder.
+    `adapter`: for a2 a folder, several of different kinds, "none", or None for those shipped; for diptych a LoRA folder
+    or file. `train` makes the adapter first. `localize`, a way or all of `a2 edit`'s settings of it, is for a2: "mask"
+    holds what a given mask has too much, the others find the region and look at no mask. `keyword` "known" tells it the
+    words that name the thing, "found" and None let it find them. `region` is what a region adapter is told of where to
+    edit: "exact" the exact mask whatever mask is given, changed by `region_change` (erode:16), "mask" the given one;
+    None what a2 infers, or nothing where it infers none. `resolution` is the side of the diptych's halves and of fill's
+    picture, None for the backbone's; `redux` a folder or hub id of FLUX.1 Redux for the diptych, where the model itself
+    has no image encoder.
     """
 
     name: str
     kind: MethodKind = "a2"
     backbone: str = "nano"
     model: str | None = None
-    adapter: str | None = None
+    adapter: str | tuple[str, ...] | None = None
     steps: int | None = None
     guidance: float | None = None
+    localize: LocalizeWay | LocalizeOptions | None = None
+    keyword: Literal["found", "known"] | None = None
+    region: Literal["exact", "mask"] | None = None
+    region_change: str | None = None
     resolution: int | None = None
     redux: str | None = None
     train: TrainFirst | None = None
@@ -97,13 +116,47 @@ class MethodConfig:
             raise ConfigError(
                 f"methods: the name {self.name!r} cannot be that of a folder", hint="letters, digits, - _ . +"
             )
-        for name, kinds in (("adapter", ("a2", "diptych")), ("redux", ("diptych",))):
+        for name, kinds in TAKEN.items():
             if getattr(self, name) is not None and self.kind not in kinds:
                 raise ConfigError(f"methods.{self.name}: {self.kind} takes no {name}")
+        self._check_region()
         if self.train is not None and (self.kind != "a2" or self.adapter is not None):
             raise ConfigError(
                 f"methods.{self.name}: train makes the adapter of a method of kind a2, and names none"
             )
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters that are named, "none" among them; none for the shipped ones."""
+        return (self.adapter,) if isinstance(self.adapter, str) else self.adapter or ()
+
+    @property
+    def localization(self) -> LocalizeOptions | None:
+        """How the region is found, None for not at all."""
+        return LocalizeOptions(way=self.localize) if isinstance(self.localize, str) else self.localize
+
+    @property
+    def is_mask_free(self) -> bool:
+        """Whether the method looks at no mask."""
+        return self.localization is not None and self.localization.way != "mask"
+
+    def _check_region(self) -> None:
+        where = f"methods.{self.name}"
+        if isinstance(self.adapter, tuple) and (self.kind != "a2" or not self.adapter):
+            raise ConfigError(f"{where}.adapter: a list of none, or of a method that takes one")
+        if self.keyword is not None and self.localization is None:
+            raise ConfigError(f"{where}: keyword is for localize")
+        if self.localization is not None and self.region is not None:
+            raise ConfigError(f"{where}: localize infers the region, and region tells it", hint="one of both")
+        if self.region_change is not None:
+            if self.region != "exact":
+                raise ConfigError(f"{where}: region_change changes the exact region", hint="region: exact")
+            try:
+                parse_perturbation(self.region_change)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{where}.region_change: {self.region_change!r} is no change", hint=error.hint
+                ) from None
 
 
 @dataclass(frozen=True)
@@ -136,7 +189,7 @@ class JudgeConfig:
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError("judge.model is missing", hint="name the model that judges")
-        _check_device("judge.device", self.device)
+        check_device("judge.device", self.device)
         wrong = {
             "retries": self.retries < 0,
             "timeout_s": not self.timeout_s > 0,
@@ -178,6 +231,7 @@ class EvalConfig:
     are in `out`/edits; `run` makes those that are missing. `protocols` are fine, rough, box, or a change of the fine
     mask (dilate:R, erode:R, shift:R); `rough_radius` is rough's dilation, in px or % of the object's size: 5.2 states
     none. `bootstrap` resamples give the standard errors; `gallery` cases of each end are shown on the page.
+    `against` names a method that the others are set against, record by record.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -198,6 +252,7 @@ class EvalConfig:
     workers: int = 1
     bootstrap: int = 1000
     gallery: int = 6
+    against: str | None = None
     title: str = "Evaluation"
 
     def __post_init__(self) -> None:
@@ -215,6 +270,9 @@ class EvalConfig:
         names = [method.name for method in self.methods]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"methods: {twice[0]} is named twice", hint="give each row a name of its own")
+        if self.against is not None and self.against not in names:
+            hint = get_suggestion(self.against, names) if names else "finished edits are of one method"
+            raise ConfigError(f"against: there is no method {self.against!r}", hint=hint)
         if not self.protocols or len(set(self.protocols)) < len(self.protocols):
             raise ConfigError(
                 f"protocols: {', '.join(self.protocols) or 'none'}", hint="each once: fine, rough, box"
@@ -222,12 +280,13 @@ class EvalConfig:
         for name, least in (("batch_size", 1), ("workers", 1), ("bootstrap", 0), ("gallery", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be {least} or more, not {getattr(self, name)}")
-        _check_device("device", self.device)
+        check_device("device", self.device)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed must be 0 or more, not {self.seed}")
 
 
-def _check_device(name: str, device: str) -> None:
+def check_device(name: str, device: str) -> None:
+    """Raise `ConfigError` for a word that no device is called by; `name` is the setting."""
     if not DEVICE.fullmatch(device):
         hint = get_suggestion(device, ["auto", "cpu", "cuda", "cuda:N", "mps"])
         raise ConfigError(f"{name}: there is no {device!r}", hint=hint)

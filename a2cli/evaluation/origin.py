@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.config.load import to_dict
-from a2cli.evaluation.config import EvalConfig
 
 LIBRARIES = (
     *("numpy", "opencv-python-headless", "pillow", "scikit-image", "torch"),
@@ -27,8 +26,8 @@ def get_commit() -> str:
     return f"{_ask_git(source, 'rev-parse', 'HEAD') or ''}{'+' if changed else ''}"
 
 
-def get_settings(config: EvalConfig) -> Any:
-    """The settings as plain values; of whole paths the last part stays."""
+def get_settings(config: Any) -> Any:
+    """Settings (a dataclass) as plain values; of whole paths the last part stays."""
     return strip_paths(to_dict(config))
 
 

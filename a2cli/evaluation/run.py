@@ -26,6 +26,7 @@ from a2cli.evaluation.config import EvalConfig
 from a2cli.evaluation.editing.gather import (
     Edits,
     check_folders,
+    check_masks,
     check_methods,
     check_references,
     gather_edits,
@@ -123,6 +124,7 @@ def _check(config: EvalConfig) -> _Plan:
         require_comparable(before, config.gate.baseline, measured)
     check_weights(config.weights)
     check_methods(config)
+    check_masks(config, protocols)
     check_folders(config, protocols)
     listed = list(list_cases(config.data))
     entries = [item for item in listed if isinstance(item, CaseEntry)]

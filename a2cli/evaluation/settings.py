@@ -35,7 +35,7 @@ def load_eval_config(
         for other in others if one in given else ():
             mapping.pop(other, None)
     for name, value in given.items():
-        _set(mapping, name, value)
+        set_value(mapping, name, value)
     for name in ("metrics", "protocols", "methods"):
         if isinstance(mapping.get(name), str):
             mapping[name] = split_words([mapping[name]])
@@ -99,8 +99,8 @@ def parse_judge(text: str | None) -> dict[str, str]:
 def _build_method(text: str) -> Any:
     """A method of a command line; of NAME=ADAPTER the backbone is the one that the adapter says it was made for."""
     method = parse_method(text)
-    if method.kind == "a2" and method.adapter is not None:
-        method = replace(method, backbone=_read_backbone(Path(method.adapter)) or method.backbone)
+    if method.kind == "a2" and method.adapters:
+        method = replace(method, backbone=_read_backbone(Path(method.adapters[0])) or method.backbone)
     return to_dict(method)
 
 
@@ -123,7 +123,8 @@ def _is_length(word: str) -> bool:
     )
 
 
-def _set(mapping: dict[str, Any], name: str, value: Any) -> None:
+def set_value(mapping: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value under a dotted key; levels that are missing are made."""
     *above, last = name.split(".")
     level = mapping
     for part in above:
@@ -144,7 +145,9 @@ def _list_places(config: EvalConfig) -> Iterator[tuple[tuple[str | int, ...], st
         (("gate", "baseline"), config.gate.baseline),
     ]
     for place, method in enumerate(config.methods if config.run else ()):
-        found.append((("methods", place, "adapter"), None if method.adapter == "none" else method.adapter))
+        for number, adapter in enumerate(method.adapters):
+            inner = (number,) if isinstance(method.adapter, tuple) else ()
+            found.append((("methods", place, "adapter", *inner), None if adapter == "none" else adapter))
         found.append((("methods", place, "train", "config"), method.train.config if method.train else None))
     return ((names, path) for names, path in found if path is not None)
 

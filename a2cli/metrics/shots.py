@@ -19,6 +19,8 @@ NAMES = {
     "target": "the target",
     "ref_rgb": "the reference",
     "mask": "the mask",
+    "exact": "the exact mask",
+    "region": "the edited region",
     "ref_mask": "the reference's mask",
 }
 
@@ -31,7 +33,9 @@ class Shot:
     is known. With `hole` the source's pixels under the mask were taken out before the method saw it, so that all of
     them count as changed. `target` is what a perfect edit would be. The reference has a size of its own. `prompt` says
     what the edit shows, `source_prompt` what the source does, `instruction` what was to be done, where that is not
-    worded as the prompt. Raises `DataError` where sizes differ, a mask is empty or an array is of another kind.
+    worded as the prompt. `exact` is the exact mask of what had to change, under which `mask` may be rough, and `region`
+    the part of the photo that the method chose to edit, possibly none of it; both None where they are not known. Raises
+    `DataError` where sizes differ, a mask is empty or an array is of another kind.
     """
 
     id: str
@@ -45,11 +49,19 @@ class Shot:
     prompt: str = ""
     instruction: str = ""
     source_prompt: str = ""
+    exact: np.ndarray | None = None
+    region: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("edited", "source", "target", "ref_rgb"):
             self._check_picture(name)
-        for name, picture in (("mask", self.edited), ("ref_mask", self.ref_rgb)):
+        photo = self.edited
+        for name, picture in (
+            ("mask", photo),
+            ("exact", photo),
+            ("region", photo),
+            ("ref_mask", self.ref_rgb),
+        ):
             self._check_mask(name, picture)
 
     @property
@@ -86,7 +98,7 @@ class Shot:
             raise DataError(
                 f"{self.id}: {NAMES[name]} is {mask.dtype} {get_size(mask)}, its picture {get_size(picture)}"
             )
-        if not mask.any():
+        if not mask.any() and name != "region":
             raise DataError(
                 f"{self.id}: {NAMES[name]} is empty", hint="what lies inside nothing is not defined"
             )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 
-Need = Literal["target", "source", "reference", "prompt", "source_caption"]
+Need = Literal["target", "source", "reference", "prompt", "source_caption", "region"]
 EVERYWHERE = ("image", "crop", "mask")
 
 
@@ -162,6 +162,20 @@ METRICS: dict[str, MetricInfo] = {
             adherence="intersection over union of what changed and the mask; a hole in the source counts as changed,"
             " so that 1 then says only that nothing around it did"
         ),
+        _family("leakage", "lower", "0 and up", "a2", needs=("source",))(
+            changed_outside="pixels outside the true region, whatever mask was given, that changed by over 8 levels,"
+            " as a share of its area; @mask of those under the given mask"
+        ),
+        _family("leakage", "lower", "levels", "a2", needs=("source",))(
+            leak="mean absolute change outside the true region, of 255; @mask of what lies under the given mask"
+        ),
+        _family("leakage", "lower", "0 to 1", "a2", regions=())(
+            l1_inside="as l1, over the true region whatever mask was given: what lies around it under a loose mask does"
+            " not count"
+        ),
+        _family("region", "higher", "0 to 1", "a2", needs=("region",), regions=())(
+            region_iou="intersection over union of the region that a method chose to edit and the true one"
+        ),
         _judge("1 to 100", "A2-Edit, appendix D", needs=("source", "reference"))(
             vlm="mean of the three below, each asked of a vision-language model",
             vlm_boundary="how the subject meets its surroundings: no artifacts, hard edges or seams near the region",
@@ -184,6 +198,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "emu": ("l1", "clip_i", "clip_t", "clip_dir", "dino1_i"),
     "lpips": ("lpips_alex",),
     "preservation": ("outside_pixels", "outside_changed", "outside_mean", "outside_max"),
+    "region": ("changed_outside", "leak", "l1_inside", "region_iou"),
     "patches": ("patches", "patches_completeness", "patches_coherence"),
     "all": tuple(name for name, info in METRICS.items() if info.family != "judge"),
 }

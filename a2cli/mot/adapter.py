@@ -1,36 +1,35 @@
-"""Adapter folders: adapter_model.safetensors, adapter_config.json and a model card.
-
-The weights file alone is the adapter: it carries the configuration in its header, so that replacing one file
-replaces both at once. adapter_config.json is the same text for people and other programs.
-"""
+"""Adapter folders of experts and routers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from a2cli.errors import A2Error, CheckpointError
-from a2cli.files import PICKLE_SUFFIXES, make_folder, write_bytes
+from a2cli.errors import CheckpointError
 from a2cli.mot.config import MotConfig
 from a2cli.mot.experts import MotLinear
+from a2cli.mot.folder import (
+    check_base,
+    convert_tensors,
+    find_weights,
+    read_info,
+    read_tensors,
+    to_json,
+    write_folder,
+)
 from a2cli.mot.header import check_layout, read_header
 from a2cli.mot.inject import get_parameter_shapes, inject_mot
 from a2cli.mot.model import ROUTER_NAME, MotModel
 from a2cli.types import BlockSpec
 
-FORMAT, VERSION = "a2-mot", 1
-WEIGHTS, CONFIG, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
-METADATA_KEY = "a2"
-DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+KIND = ("a2-mot", 1)  # format, version
 
 
 @dataclass(frozen=True)
@@ -99,33 +98,12 @@ def save_adapter(
     or infinite weights, a recipe that is not JSON, or a folder that cannot be written (nothing half-written
     stays).
     """
-    folder = Path(folder)
-    tensors = {}
-    for name, tensor in (handle.state_dict() if state is None else state).items():
-        kept = tensor.to("cpu", dtype or tensor.dtype).contiguous()  # half precision overflows at 65504
-        if not bool(kept.isfinite().all()):
-            raise CheckpointError(f"tensor {name} holds NaN or infinite values as {kept.dtype}; not saved")
-        tensors[name] = kept
-    stored = next(iter(tensors.values())).dtype
-    if stored not in DTYPES:
-        raise CheckpointError(f"adapters are not stored as {stored}", hint="float32, bfloat16 or float16")
-    info = AdapterInfo(backbone, base_id, base_hash, handle.config, DTYPES[stored], attention, dict(recipe))
-    text = _to_json(info)
+    tensors, stored = convert_tensors(handle.state_dict() if state is None else state, dtype)
+    info = AdapterInfo(backbone, base_id, base_hash, handle.config, stored, attention, dict(recipe))
+    text = to_json(info, KIND)
     card = _get_card(info, sum(tensor.numel() for tensor in tensors.values()))
-    # One key only: safetensors writes several in an order that changes from process to process.
-    weights = save(tensors, metadata={METADATA_KEY: text})
-    make_folder(folder, error=CheckpointError)
-    for name, data in ((WEIGHTS, weights), (CONFIG, text.encode()), (CARD, card.encode())):
-        write_bytes(data, folder / name, error=CheckpointError)
+    write_folder(Path(folder), tensors, text, card)
     return info
-
-
-def _to_json(info: AdapterInfo) -> str:
-    content = {"format": FORMAT, "version": VERSION, **asdict(info)}
-    try:
-        return json.dumps(content, indent=2, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the training recipe is not plain JSON: {error}") from error
 
 
 def _get_card(info: AdapterInfo, num_parameters: int) -> str:
@@ -156,49 +134,7 @@ def read_adapter(folder: str | Path) -> AdapterInfo:
     Raises CheckpointError for a folder without weights, pickled weights (never opened), a damaged file, or a
     format, version or setting this a2 does not know.
     """
-    path = _find_weights(Path(folder))
-    metadata, _ = read_header(path)
-    text = metadata.get(METADATA_KEY)
-    if text is None:
-        raise CheckpointError(f"{path}: not an adapter of a2, its header has no {METADATA_KEY!r} entry")
-    return _parse_info(text, path)
-
-
-def _find_weights(folder: Path) -> Path:
-    path = folder / WEIGHTS
-    if folder.suffix.lower() in PICKLE_SUFFIXES:
-        raise CheckpointError(f"{folder}: pickled weights are never opened", hint="use safetensors")
-    if path.is_file():
-        return path
-    pickles = (
-        sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICKLE_SUFFIXES)
-        if folder.is_dir()
-        else []
-    )
-    if pickles:
-        raise CheckpointError(
-            f"{folder / pickles[0]}: pickled weights are never opened", hint="use safetensors"
-        )
-    raise CheckpointError(f"{folder}: no {WEIGHTS} there", hint="--adapter takes the folder a2 train wrote")
-
-
-def _parse_info(text: str, path: Path) -> AdapterInfo:
-    try:
-        content = json.loads(text)
-        if not isinstance(content, dict):
-            raise TypeError("not an object")
-        if content.get("format") != FORMAT or content.get("version") != VERSION:
-            found = f"{content.get('format')!r} version {content.get('version')!r}"
-            raise CheckpointError(f"{path}: format {found}, not {FORMAT!r} version {VERSION}")
-        values = {f.name: content[f.name] for f in fields(AdapterInfo)}
-        values["config"] = MotConfig(**values["config"])
-    except (KeyError, TypeError, ValueError, A2Error) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: its configuration cannot be read: {error}") from error
-    if not (isinstance(values["recipe"], dict) and values["dtype"] in DTYPES.values()):
-        raise CheckpointError(f"{path}: its configuration has a recipe or dtype of the wrong kind")
-    return AdapterInfo(**values)
+    return read_info(find_weights(Path(folder)), AdapterInfo, KIND, lambda values: MotConfig(**values))
 
 
 def load_adapter(
@@ -216,28 +152,12 @@ def load_adapter(
     tensor, for one that is missing, unknown, of the wrong shape or dtype, truncated, NaN or infinite.
     """
     info = read_adapter(folder)
-    path = _find_weights(Path(folder))
-    if info.base_hash != base_hash:
-        raise CheckpointError(
-            f"{path}: made for {info.base_id}, hash {info.base_hash[:16]}; this base has {base_hash[:16]}",
-            hint="use the model it was trained on",
-        )
+    path = find_weights(Path(folder))
+    check_base(path, info, base_hash)
     _, layout = read_header(path)
     # All checks come first: no memory is asked for, and nothing changed, on a file's word alone.
     check_layout(path, layout, get_parameter_shapes(blocks, info.config), info.dtype)
-    tensors = _read_tensors(path)
+    tensors = read_tensors(path)
     handle = inject_mot(transformer, blocks, info.config, dtype=dtype)
     handle.load_state_dict(tensors)
     return handle, info
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged: {error}") from error
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values")
-    return tensors

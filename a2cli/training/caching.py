@@ -37,7 +37,7 @@ class Encodings:
         )
         if not self.kinds:
             return
-        if config.model.train == "base":
+        if config.model.train in ("base", "text"):
             raise ConfigError("data.cache_*: the base's encoders are being trained", hint="cache nothing")
         if not hasattr(backbone, "memo"):
             raise ConfigError(f"backbone {backbone.name} keeps no encodings", hint="cache nothing")
@@ -107,7 +107,7 @@ class Encodings:
             pair.tar_rgb, pair.tar_mask, subject, size=size, ref_size=ref_size, collage=False, crop=crop
         )
         return {
-            "source": prepared.source,
+            "target": prepared.source,
             "reference": prepared.reference,
             "prompts": ["", pair.category, pair.prompt or pair.category],
         }
@@ -118,9 +118,9 @@ class Encodings:
             backbone.recall("text", inputs["prompts"], backbone.encode_text)
         if "reference" not in self.kinds:
             return
-        reference, source = (to_pixels(inputs[k][None]).to(device) for k in ("reference", "source"))
+        reference, pixels = (to_pixels(inputs[k][None]).to(device) for k in ("reference", "target"))
         if "image_encoder" in backbone.components:
             backbone.recall("image", reference, lambda r: (backbone.encode_reference(r),))
         backbone.recall("reference", reference, lambda r: (backbone.encode_pixels(r),))
         if target:
-            self.encode_target(source)
+            self.encode_target(pixels)

@@ -12,8 +12,10 @@ from a2cli.lora.config import LoraConfig
 from a2cli.masks.augment import RoughConfig
 from a2cli.masks.curriculum import MatsConfig
 from a2cli.mot.config import MotConfig
+from a2cli.region.config import RegionConfig
 
-Kind = Literal["vae", "base", "mot", "lora"]
+Kind = Literal["vae", "base", "text", "mot", "lora", "region"]
+WHOLE = ("vae", "base", "text")  # what trains parts of the base itself
 Tracker = Literal["tensorboard", "wandb"]
 
 
@@ -21,10 +23,12 @@ Tracker = Literal["tensorboard", "wandb"]
 class ModelConfig:
     """What is trained, and from where.
 
-    `train` names the part: the autoencoder, every weight of the base, experts and routers on a frozen base, or
-    a plain low-rank adapter on it. `path` is a diffusers folder or hub id to start from; without one the
-    backbone's own, or, for nano, what `architecture` (one mapping a component) builds with fresh weights.
-    `quantize` loads the frozen base in fewer bits.
+    `train` names the part: the autoencoder, every weight of the base, its text encoder together with a predictor of
+    masks, experts and routers on a frozen base, a plain low-rank adapter on it, or what makes it aware of a region.
+    `path` is a diffusers folder or hub id to start from; without one the backbone's own, or, for nano, what
+    `architecture` (one mapping a component) builds with fresh weights. `quantize` loads the frozen base in fewer bits.
+    For a region adapter, `adapter` is the folder of another adapter that lies frozen below it, and `region` that of a
+    region adapter whose weights it begins with.
     """
 
     train: Kind
@@ -32,14 +36,19 @@ class ModelConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     backbone: str = "nano"
     quantize: Literal["nf4", "int8", "torchao-int8"] | None = None
+    adapter: str | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
-        if self.backbone != "nano" and (self.architecture or self.train in ("vae", "base")):
+        if self.backbone != "nano" and (self.architecture or self.train in WHOLE):
             raise ConfigError(
-                f"backbone {self.backbone}: only adapters are trained", hint="train: mot or train: lora"
+                f"backbone {self.backbone}: only adapters are trained", hint="train: mot, lora or region"
             )
-        if self.quantize and self.train in ("vae", "base"):
-            raise ConfigError("quantize: only a frozen base can be", hint="train: mot or train: lora")
+        if self.quantize and self.train in WHOLE:
+            raise ConfigError("quantize: only a frozen base can be", hint="train: mot, lora or region")
+        for name in ("adapter", "region"):
+            if self.train != "region" and getattr(self, name) is not None:
+                raise ConfigError(f"{name}: only a region adapter goes on one", hint="train: region")
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,10 @@ class DataConfig(SourceConfig):
     `resolution` is the side of the working crop in px, `batch_size` the samples a process sees at once, `context`
     the crop's side over the mask's longest side, `workers` the loader processes. `repose` is the share of
     synthesised samples under rough and box masks whose target shows the subject as it is placed there (see
-    `a2cli.data.synth.repose`). `buckets` gives the crops of a micro-batch the aspect of its first mask, within the
-    sizes of about resolution^2 px (see `a2cli.data.order.get_buckets`); pairs on disk are ordered so that the others'
-    masks are alike. `cache_latents` keeps the latents of reference and target and
+    `a2cli.data.synth.repose`). `zoom` is the share of instruction pairs of which a window is looked at in the place
+    of the whole photo, to find the named thing. `buckets` gives the crops of a micro-batch the aspect of its first
+    mask, within the sizes of about resolution^2 px (see `a2cli.data.order.get_buckets`); pairs on disk are ordered so
+    that the others' masks are alike. `cache_latents` keeps the latents of reference and target and
     the reference's embedding on disk, for which each record gets one crop (the mean of `context`, wide enough for its
     roughest mask) instead of one that follows the mask; `cache_text_embeddings` those of the prompts, in `cache_dir`
     (default: `cache` in the run folder).
@@ -94,6 +104,7 @@ class DataConfig(SourceConfig):
     drop_prompt: float = 0.1
     drop_collage: float = 0.0
     repose: float = 0.0
+    zoom: float = 0.0
     cache_latents: bool = False
     cache_text_embeddings: bool = False
     cache_dir: str | None = None
@@ -106,7 +117,7 @@ class DataConfig(SourceConfig):
             raise ConfigError(f"workers must be 0 or more, not {self.workers}")
         if not 1 <= self.context[0] <= self.context[1]:
             raise ConfigError(f"context: {list(self.context)}", hint="two numbers, 1 <= low <= high")
-        for name in ("drop_prompt", "drop_collage", "repose"):
+        for name in ("drop_prompt", "drop_collage", "repose", "zoom"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
         if self.path is not None and self.repose:
@@ -137,7 +148,7 @@ class FlowConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What is added to the error of the velocity.
+    """Weights of the error of the velocity and of what is added to it.
 
     region_alpha: tokens of the object itself weigh 1 + alpha, the rest of a loose mask 1 ("Edit Where You
     Mean", eq. 7). balance: weight of the load-balancing term. contrastive: weight of X2Edit's term (eq. 6-9),
@@ -145,18 +156,61 @@ class LossConfig:
     are terms of a micro-batch in one process: unlike the rest they depend on how samples are spread.
     """
 
+    flow: float = 1.0
     region_alpha: float = 0.0
+    mask: float = 0.1
+    grounding: float = 0.0
     balance: float = 0.0
     contrastive: float = 0.0
     tau: float = 0.5
     contrastive_blocks: Literal["double", "all"] = "double"
 
     def __post_init__(self) -> None:
-        for name in ("region_alpha", "balance", "contrastive"):
+        for name in ("flow", "region_alpha", "mask", "grounding", "balance", "contrastive"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ConfigError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if not self.tau > 0:
             raise ConfigError(f"tau must be positive, not {self.tau}")
+
+
+@dataclass(frozen=True)
+class GroundingConfig:
+    """Attention that is shown where the thing named in a sentence is, in the photo before the edit.
+
+    blocks: names of the blocks whose attention is trained, and which the saved model reads it from afterwards (none:
+    its `localize_blocks`). share: of the instruction pairs that are used for it. text_only: nothing but the path of the
+    text is trained: the text encoder and the weights for its tokens. train_encoder: false leaves the text encoder as it
+    is, so that what else reads it goes on to understand it.
+    """
+
+    blocks: tuple[str, ...] = ()
+    share: float = 1.0
+    text_only: bool = False
+    train_encoder: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"share must lie in (0, 1], not {self.share}")
+
+
+@dataclass(frozen=True)
+class NamingConfig:
+    """Naming things, by their looks and by their words, while a text encoder learns to find them.
+
+    alone: the first share of the steps, in which nothing else is learned. weight: of the naming beside the masks
+    afterwards. pool: weight of the attention with which the predictor reads the words that name the thing.
+    """
+
+    alone: float = 0.36
+    weight: float = 0.3
+    pool: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alone < 1:
+            raise ConfigError(f"alone must lie in [0, 1), not {self.alone}")
+        for name in ("weight", "pool"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ConfigError(f"{name} must be 0 or more, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -177,6 +231,14 @@ class SampleConfig:
             raise ConfigError(f"pairs must be 1 or more, not {self.pairs}")
         if self.steps is not None and self.steps < 1:
             raise ConfigError(f"steps must be 1 or more, not {self.steps}")
+
+
+_SECTIONS: dict[str, tuple[Kind, ...]] = {
+    "adapter": ("mot",),
+    "lora": ("lora",),
+    "region": ("region", "text"),
+    "naming": ("text",),
+}
 
 
 @dataclass(frozen=True)
@@ -211,6 +273,9 @@ class TrainConfig:
     sample: SampleConfig = field(default_factory=SampleConfig)
     adapter: MotConfig | None = None
     lora: LoraConfig | None = None
+    region: RegionConfig | None = None
+    grounding: GroundingConfig | None = None
+    naming: NamingConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "save_every", "log_every", "keep_checkpoints", "gradient_accumulation"):
@@ -218,8 +283,31 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.seed < 0 or self.sample_every < 0:
             raise ConfigError("seed and sample_every must be 0 or more")
-        for section, kind in (("adapter", "mot"), ("lora", "lora")):
-            if (self.model.train == kind) != (getattr(self, section) is not None):
-                raise ConfigError(f"a section '{section}' goes with 'model.train: {kind}', and only with it")
+        for section, kinds in _SECTIONS.items():
+            if (self.model.train in kinds) != (getattr(self, section) is not None):
+                goes = " or ".join(f"'model.train: {kind}'" for kind in kinds)
+                raise ConfigError(f"a section '{section}' goes with {goes}, and only with it")
         if self.model.train != "mot" and (self.loss.balance or self.loss.contrastive):
             raise ConfigError("loss.balance and loss.contrastive act on experts", hint="model.train: mot")
+        self._check_terms()
+
+    def _check_terms(self) -> None:
+        grounds = self.loss.grounding > 0
+        if grounds != (self.grounding is not None):
+            raise ConfigError("a section 'grounding' goes with 'loss.grounding' above 0, and only with it")
+        if grounds and self.model.train != "base":
+            raise ConfigError("loss.grounding acts on the base's attention", hint="model.train: base")
+        if self.loss.flow != 1 and not grounds and self.region is None:
+            raise ConfigError("loss.flow: there is nothing else to learn", hint="leave it at 1")
+        if self.model.train == "text" and (self.loss.flow or (self.region and self.region.adapter)):
+            raise ConfigError(
+                "model.train: text learns no edits, but to find things",
+                hint="loss.flow: 0 and region.adapter: false",
+            )
+        if self.region is not None and self.region.adapter != (self.loss.flow > 0):
+            raise ConfigError(
+                "region.adapter: what edits learns from the velocity, a predictor alone does not",
+                hint="region.adapter: false with loss.flow: 0, and only with it",
+            )
+        if self.region is not None and not (self.loss.flow or (self.region.predictor and self.loss.mask)):
+            raise ConfigError("nothing is trained", hint="region.predictor and loss.mask, or region.adapter")

@@ -34,10 +34,27 @@ from a2cli.pages.plots import (
 
 Row = dict[str, Any]
 
-TRAINED = {"vae": "autoencoder", "base": "all of the base", "mot": "experts and routers", "lora": "LoRA"}
+TRAINED = {
+    "vae": "autoencoder",
+    "base": "the base",
+    "text": "text encoder and mask predictor",
+    "mot": "experts and routers",
+    "lora": "LoRA",
+    "region": "region adapter",
+}
 MEASURES = {
     "loss": "Training loss",
     "val_mae": "Mean absolute error of the sample edits",
+    "val_iou": "IoU of the regions found in the sample photos",
+    "edit_loss": "Error of the velocity",
+    "mask_loss": "Error of the predicted masks",
+    "mask_iou": "IoU of the predicted masks",
+    "naming": "Error of the names and colours",
+    "names_seen": "Share of things named rightly by their look",
+    "names_said": "Share of things named rightly by their words",
+    "pooling": "Surprise at the words that the predictor reads",
+    "grounding": "Divergence of attention from the named thing",
+    "pointed": "Share of photos whose strongest attention lies on the named thing",
     "iou": "IoU of the shown masks with the fine mask",
     "masked_share": "Share of tokens under the mask",
     "grad_norm": "Gradient norm",
@@ -253,7 +270,7 @@ def _build_loss(rows: Sequence[Row]) -> str:
 
 
 def _build_stages(rows: Sequence[Row]) -> str:
-    """A table of the stages of masks: how long they lasted, their median figures."""
+    """A table of the stages, of masks mostly: how long they lasted, their median figures."""
     keys = [key for key in get_keys(rows) if key in STAGE_KEYS]
     stages: dict[str, list[Row]] = {}
     for row in rows:
@@ -265,7 +282,7 @@ def _build_stages(rows: Sequence[Row]) -> str:
             values = [v for row in part if math.isfinite(v := _to_number(row.get(key)))]
             cells.append(show_number(float(np.median(values))) if values else "–")
         lines.append("".join(f"<td>{escape_text(cell)}</td>" for cell in cells))
-    names = ("masks", "first step", "last step", *(f"median {key}" for key in keys))
+    names = ("stage", "first step", "last step", *(f"median {key}" for key in keys))
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -332,7 +349,9 @@ def _build_samples(run: Path, rows: Sequence[Row]) -> str:
 def _build_picture(step: int, data: bytes, rows: Sequence[Row]) -> str:
     width, height = struct.unpack(">II", data[16:24])
     row = next((row for row in rows if row["step"] == step), {})
-    figures = [f"{key} {show_number(_to_number(row[key]))}" for key in ("val_mae", "loss") if key in row]
+    figures = [
+        f"{key} {show_number(_to_number(row[key]))}" for key in ("val_mae", "val_iou", "loss") if key in row
+    ]
     caption = ", ".join([f"Step {show_number(step, 9)}", *figures])
     return (
         f'<figure><img src="data:image/png;base64,{base64.b64encode(data).decode()}" width="{width}"'

@@ -9,7 +9,7 @@ from pathlib import Path
 from a2cli.config.load import load_config
 from a2cli.errors import ConfigError
 from a2cli.training.checkpoint import check_output
-from a2cli.training.config import TrainConfig
+from a2cli.training.config import WHOLE, TrainConfig
 from a2cli.training.report import build_report
 from a2cli.training.trainer import Objective, Progress, Trainer, uses_half
 
@@ -44,6 +44,18 @@ def build_objective(config: TrainConfig) -> Objective:
         from a2cli.training.objectives.vae import VaeObjective
 
         return VaeObjective(config)
+    if config.model.train == "text":
+        from a2cli.training.objectives.text import TextObjective
+
+        return TextObjective(config, half=uses_half(config))
+    if config.model.train == "region":
+        from a2cli.training.objectives.region import RegionObjective
+
+        return RegionObjective(config, half=uses_half(config))
+    if config.grounding is not None:
+        from a2cli.training.objectives.grounding import GroundedObjective
+
+        return GroundedObjective(config, half=uses_half(config))
     from a2cli.training.objectives.edit import EditObjective
 
     return EditObjective(config, half=uses_half(config))
@@ -56,7 +68,7 @@ def check_launch(config: TrainConfig) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true":
         return
     for wrong, what, hint in (
-        (config.model.train in ("vae", "base"), f"model.train: {config.model.train}", "train it with DDP"),
+        (config.model.train in (*WHOLE, "region"), f"model.train: {config.model.train}", "train it with DDP"),
         (config.optimizer.name != "adamw", f"optimizer.name: {config.optimizer.name}", "adamw"),
         (config.model.quantize is not None, f"model.quantize: {config.model.quantize}", "FSDP or fewer bits"),
     ):

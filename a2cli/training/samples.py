@@ -10,7 +10,7 @@ from a2cli.data.records import Pair
 from a2cli.data.synth import repose
 from a2cli.engine.prepare import Prepared, choose_size, get_start, prepare_edit
 from a2cli.images.cutout import Cutout
-from a2cli.images.geometry import Crop, crop_mask, get_zoom_crop
+from a2cli.images.geometry import Crop, crop_image, crop_mask, get_zoom_crop
 from a2cli.masks.augment import RoughConfig, box_of, get_object_size
 from a2cli.masks.curriculum import apply_stage, sample_stage
 from a2cli.masks.morph import dilate_disc, get_iou
@@ -37,19 +37,21 @@ def make_sample(
 ) -> dict[str, Any]:
     """Prepare one sample of a run: a function of the pair, of the working size (h, w) and of (seed, step, sample).
 
-    The fine mask becomes that of the stage in force, anew at every visit. Returns pictures (h, w, 3) uint8 (`source`,
+    The fine mask becomes that of the stage in force, anew at every visit. Returns pictures (h, w, 3) uint8 (`target`,
     `masked`, with `start` also what the flow starts from) and (S, S, 3) (`reference`), `mask` (h, w) bool, `weight`
-    (N,) float32, how much each token counts in the loss, prompt, category, stage, and the IoU of mask and fine mask.
+    (N,) float32, how much each token counts in the loss, `region` (N,) float32 in [0, 1], the share of each token that
+    is to change, prompt, category, stage, and the IoU of mask and fine mask. Of an instruction pair the photo is the
+    source, and its sentence the prompt; its reference comes without a scene to repose it in.
     """
     data, rng = config.data, np.random.default_rng([config.seed, 11, sample])
     stage = sample_stage(step, config.steps, config.mats, rng)
     mask = _get_mask(pair.tar_mask, stage, rng, config.rough)
     iou = get_iou(pair.tar_mask, mask)
-    if stage != "fine" and rng.random() < data.repose:
+    if stage != "fine" and rng.random() < data.repose and pair.src_rgb is None:
         pair = repose(pair, mask, rng)
     context = float(rng.uniform(*data.context))
     prepared = prepare_edit(
-        pair.tar_rgb,
+        pair.tar_rgb if pair.src_rgb is None else pair.src_rgb,
         mask,
         Cutout(pair.ref_rgb, pair.ref_mask.astype(np.float32)),
         size=size,
@@ -58,13 +60,14 @@ def make_sample(
         collage=rng.random() >= data.drop_collage,
         crop=get_fixed_crop(pair.tar_mask, config, size) if data.cache_latents else None,
     )
-    texts = (pair.category, pair.prompt or pair.category)
+    texts = (pair.category if pair.src_rgb is None else pair.prompt, pair.prompt or pair.category)
     return {
-        "source": prepared.source,
+        "target": prepared.source if pair.src_rgb is None else crop_image(pair.tar_rgb, prepared.crop),
         "masked": prepared.masked,
         **({"start": get_start(prepared)} if start else {}),
         "mask": prepared.mask,
         "weight": get_weights(prepared, pair.tar_mask, token_px, config.loss.region_alpha),
+        "region": get_coverage(crop_mask(pair.tar_mask, prepared.crop), token_px).reshape(-1),
         "reference": prepared.reference,
         "prompt": "" if rng.random() < data.drop_prompt else texts[int(rng.integers(2))],
         "category": pair.category,
@@ -102,6 +105,13 @@ def get_weights(prepared: Prepared, fine: np.ndarray, token_px: int, alpha: floa
         return weight.astype(np.float32)
     inside = _get_token_maximum(crop_mask(fine, prepared.crop), token_px) > 0.5
     return (weight * (1 + alpha * inside)).astype(np.float32)
+
+
+def get_coverage(mask: np.ndarray, side: int) -> np.ndarray:
+    """Get the share of each tile of `side` px that a mask covers: (h, w) in [0, 1] -> (h/side, w/side) float32."""
+    height, width = mask.shape
+    tiles = mask.reshape(height // side, side, width // side, side)
+    return tiles.mean(axis=(1, 3), dtype=np.float32)
 
 
 def _get_token_maximum(mask: np.ndarray, token_px: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The training loop: one loop for the autoencoder, the base, the experts and plain adapters.
+"""The training loop: one loop for the autoencoder, the base, and adapters of every kind.
 
 What is trained is an `Objective`; sample order and noise are functions of (seed, sample), so a run that is
 stopped and resumed continues as if nothing had happened, in one process or many.
@@ -6,6 +6,7 @@ stopped and resumed continues as if nothing had happened, in one process or many
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -28,7 +29,7 @@ from a2cli.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from a2cli.training.config import TrainConfig
+from a2cli.training.config import WHOLE, TrainConfig
 from a2cli.training.loading import iterate_batches
 from a2cli.training.log import MetricsLog, choose_trackers
 from a2cli.training.optim import Ema, build_optimizers, get_lr_scale
@@ -55,6 +56,9 @@ class Objective(Protocol):
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """List the trained parameters under stable names."""
+
+    def get_group(self, name: str) -> str:
+        """Name the group of a trained parameter; the gradients of a group are clipped together, groups apart."""
 
     def make_batch(self, step: int, samples: Sequence[int]) -> dict[str, Any]:
         """Make a micro-batch in a loader process: a function of the step and the samples' numbers alone."""
@@ -97,7 +101,7 @@ class Trainer:
             cpu=config.device == "cpu",
             autocast=half and uses_float_base(config),
             gradient_accumulation=config.gradient_accumulation,
-            idle=config.model.train in ("vae", "base"),
+            idle=config.model.train in (*WHOLE, "region"),
             trackers=choose_trackers(config.trackers),
             folder=config.output_dir,
         )
@@ -265,13 +269,7 @@ class Trainer:
             loss += value
             for name, part in parts.items():
                 figures[name] = figures.get(name, 0.0) + part / len(micro)
-        norm = float(
-            get_whole(
-                self.processes.accelerator.clip_grad_norm_(
-                    [p for _, p in self.named], self.config.optimizer.max_grad_norm
-                )
-            )
-        )
+        norm = self._clip()
         names = sorted(figures)
         means = self.processes.mean([loss, float(stop.number), *(figures[name] for name in names)])
         loss, stopped = means[0], means[1]
@@ -290,6 +288,14 @@ class Trainer:
             self.ema.update(self.step)
         row = {"loss": loss, "grad_norm": norm, "lr": lr, **dict(zip(names, means[2:], strict=True))}
         return row, round(stopped * self.processes.count) and (stop.number or 15)
+
+    def _clip(self) -> float:
+        """Clip the gradients of each group; returns the norm of all of them before."""
+        groups: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in self.named:
+            groups.setdefault(self.objective.get_group(name), []).append(parameter)
+        most, clip = self.config.optimizer.max_grad_norm, self.processes.accelerator.clip_grad_norm_
+        return math.hypot(*(float(get_whole(clip(group, most))) for group in groups.values()))
 
     def _backward(self, batch: dict[str, Any], number: int, total: float) -> tuple[float, dict[str, float]]:
         config, processes = self.config, self.processes

@@ -431,7 +431,7 @@ def test_matches_are_those_of_a_naive_search(seed: int) -> None:
 
 
 def test_every_kind_is_described() -> None:
-    assert all(KINDS.values()) and len(KINDS) == 24
+    assert all(KINDS.values()) and len(KINDS) == 30
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -261,8 +261,10 @@ def test_settings_are_checked() -> None:
 def test_synthesised_pairs_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[int, int, str, int]] = []
 
-    def note(index: int, *, seed: int, split: str, config: SynthConfig, category: str) -> Pair:
-        assert category == CATEGORIES[index % 8]
+    def note(
+        index: int, *, seed: int, split: str, config: SynthConfig, category: str, others: tuple[str, ...]
+    ) -> Pair:
+        assert category == CATEGORIES[index % 8] and others == CATEGORIES
         made.append((index, seed, split, config.size))
         return make_pair(index)
 

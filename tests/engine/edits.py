@@ -17,6 +17,7 @@ from PIL import Image
 
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.cli import main
+from a2cli.engine.pipeline import EditPipeline
 from a2cli.training.config import ModelConfig
 from a2cli.training.nano import build_or_load_nano, save_nano
 
@@ -82,6 +83,11 @@ def save_tiny(folder: Path) -> Path:
     empty.mkdir()
     save_nano(build_tiny(empty), folder / "tiny nano")
     return folder / "tiny nano"
+
+
+def make_pipeline(model: Path) -> EditPipeline:
+    """The tiny model alone, on the CPU."""
+    return EditPipeline.load("nano", model=str(model), adapter="none", device="cpu")
 
 
 @dataclass(frozen=True)

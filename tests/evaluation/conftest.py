@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for folder in ("data", "curation", "pages", "evaluation/judge", "."):
+for folder in ("data", "curation", "pages", "evaluation/judge", "backbones", "engine", "images", "."):
     sys.path.append(str(Path(__file__).parents[1] / folder))
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -22,6 +22,7 @@ EDIT_OPTIONS = (
     *("--json", "--no-metadata", "--seed", "--steps", "--guidance", "--backbone", "--model", "--adapter"),
     *("--device", "--dtype", "--vram", "--offload", "--quantize", "--dry-run", "--quiet", "--manifest"),
     *("--skip-existing", "--workers", "--engine", "--allow-urls"),
+    *("--localize", "--keyword", "--threshold", "--save-attention"),
 )
 VERBS = ("synth", "build", "validate", "stats", "split", "preview", "convert", "taxonomy")
 
@@ -101,7 +102,7 @@ def test_edit_help_names_every_option_of_the_contract() -> None:
         (("edit", "--ref"), "requires an argument"),
         (("edit", "--reff", "x"), "No such option: --reff"),
         (("edit", "--ref", "c.png"), "no photo to edit (give a SOURCE file; or pipe"),
-        (("edit", "a.png", "--ref", "c.png"), "finding the region from the prompt is not built yet"),
+        (("edit", "a.png", "--ref", "c.png"), "no mask, and no prompt to find the region from"),
         (
             ("edit", "a.png", "b.png", "--ref", "c.png", "--mask", "m.png"),
             "more than one SOURCE is not built yet",

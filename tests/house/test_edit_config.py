@@ -48,6 +48,17 @@ def test_defaults_are_frozen_and_survive_a_round_trip() -> None:
         ({"device": "gpu"}, "--device 'gpu'"),
         ({"device": "cuda:"}, "did you mean 'cuda:0'"),
         ({"dtype": "bfloat61"}, "did you mean 'bfloat16'"),
+        ({"save_attention": ""}, "empty name"),
+        ({"save_attention": "-", "mask": None}, "--save-attention needs"),
+        ({"save_attention": "map.png"}, "nothing is looked for"),
+        ({"localize": "attn", "mask": None}, "did you mean"),
+        ({"localize": "mask", "mask": None}, "give --mask"),
+        ({"localize": "off", "mask": None}, "and no mask"),
+        ({"localize": "auto"}, "--localize mask narrows the mask"),
+        ({"threshold": 0.5}, "the mask is the region"),
+        ({"threshold": 2.0, "mask": None}, "the threshold is 2.0"),
+        ({"keyword": "cup"}, "the mask is the region"),
+        ({"keyword": "cup", "mask": None, "prompt": "a dog"}, "not in the prompt"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -66,7 +77,6 @@ def test_forms_without_code_say_so(tmp_path: Path) -> None:
         {"sources": (str(tmp_path),)},
         {"mask": str(tmp_path)},
         {"sources": (str(tmp_path / "*.png"),)},
-        {"mask": None},
     ):
         with pytest.raises(ConfigError, match="not built yet"):
             check_source_form(make(**changes))
@@ -75,6 +85,20 @@ def test_forms_without_code_say_so(tmp_path: Path) -> None:
     check_source_form(make(sources=(str(odd),)))
     check_source_form(make(mask="box:0,0,5,5"))
     check_source_form(make(sources=()))
+
+
+def test_without_a_mask_a_prompt_is_needed() -> None:
+    with pytest.raises(ConfigError, match="no prompt to find the region from"):
+        check_source_form(make(mask=None))
+    check_source_form(make(mask=None, prompt="replace the cup"))
+
+
+def test_the_way_follows_from_the_mask() -> None:
+    assert make().way == "off" and make(mask=None).way == "auto"
+    held = make(localize="mask", keyword="Cup", prompt="the cup", threshold=0.4)
+    options = held.get_localize_options()
+    assert (held.way, options.way, options.keyword, options.threshold) == ("mask", "mask", "Cup", 0.4)
+    assert make(adapter=("a", "b")).adapter == ("a", "b")
 
 
 def test_no_photo_lists_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ BESIDE = {
     ("images", "masks"),
     ("backbones", "context"),
     ("lora", "mot"),
+    ("region", "mot"),
     ("backbones", "images"),
     ("metrics", "data"),
     ("__main__", "cli"),

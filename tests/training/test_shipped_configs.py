@@ -20,7 +20,10 @@ NANO = {
     "nano-vae": None,
     "nano-base": "nano-vae",
     "nano-tune": "nano-base/model",
-    "nano-mot": "nano-tune/model",
+    "nano-text": "nano-tune/model",
+    "nano-ground": "nano-text/model",
+    "nano-mot": "nano-ground/model",
+    "nano-region": "nano-ground/model",
 }
 FLUX = sorted(path.stem for path in CONFIGS.glob("flux-*.yaml"))
 TWO_STEPS = ["steps=2", "save_every=2", "log_every=1", "data.batch_size=2", "data.workers=0", "trackers=[]"]
@@ -54,11 +57,14 @@ def test_nano_configs_run(name: str, runs: Path) -> None:
     before = NANO.get(name)
     if before:
         overrides.append(f"model.path={runs / before}")
+    if name == "nano-region":
+        overrides += [f"model.adapter={runs}/nano-mot/adapter", f"model.region={runs}/nano-text/adapter"]
     assert (plan_run(str(CONFIGS / f"{name}.yaml"), overrides).parameters or 0) > 10_000
     run_train(str(CONFIGS / f"{name}.yaml"), overrides)
     assert [row["step"] for row in read_rows(runs / name)] == [1, 2]
-    result = {"nano-vae": "vae", "nano-base": "model", "nano-tune": "model"}.get(name, "adapter")
-    assert any((runs / name / result).rglob("*.safetensors"))
+    made = {"nano-vae": "vae"} | dict.fromkeys(("nano-base", "nano-tune", "nano-ground"), "model")
+    results = ("model", "adapter") if name == "nano-text" else (made.get(name, "adapter"),)
+    assert all(any((runs / name / result).rglob("*.safetensors")) for result in results)
 
 
 @pytest.fixture(scope="module")

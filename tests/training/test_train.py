@@ -214,7 +214,7 @@ def test_the_curriculum_moves_through_its_stages(runs: Path) -> None:
         rows, columns = mask.any(1), mask.any(0)
         box = rows[:, None] & columns[None]
         assert (mask != box).sum() <= 4  # resampling may round its corners off
-    assert {tuple(batch["source"].shape) for batch in batches} == {(2, 64, 64, 3)}
+    assert {tuple(batch["target"].shape) for batch in batches} == {(2, 64, 64, 3)}
     mixed = EditObjective(build(TrainConfig, {**get_mapping("base", runs), "steps": 8}))
     assert len({stage for batch in get_batches(mixed) for stage in batch["stage"]}) > 1
 
@@ -235,7 +235,7 @@ def test_every_draw_starts_from_its_own_sample(runs: Path) -> None:
     objective = EditObjective(build(TrainConfig, get_mapping("base", runs)))
     batch = get_batches(objective)[0]
     assert not torch.equal(batch["start"][0], batch["start"][1])
-    clean = objective.backbone.encode_pixels(to_pixels(batch["source"].numpy()))
+    clean = objective.backbone.encode_pixels(to_pixels(batch["target"].numpy()))
     noise, sigma = objective._draw(clean, [3, 4])
     assert noise.shape == (4, *clean.shape[1:]) and sigma.shape == (4,)
     alone, level = objective._draw(clean[1:], [4])  # a sample alone draws what it draws among others
@@ -249,7 +249,7 @@ def test_repose_moves_targets_under_loose_masks_only(runs: Path) -> None:
     for share in (0.0, 1.0):
         config = build(TrainConfig, {**mapping, "data": {**mapping["data"], "repose": share}})
         batches = get_batches(EditObjective(config))
-        samples.append([(s, x) for b in batches for s, x in zip(b["stage"], b["source"], strict=True)])
+        samples.append([(s, x) for b in batches for s, x in zip(b["stage"], b["target"], strict=True)])
     moved: dict[str, list[bool]] = {}
     for (stage, before), (again, after) in zip(*samples, strict=True):
         assert stage == again

@@ -99,14 +99,14 @@ def test_micro_batches_have_one_shape_and_a_run_has_several(folder: Path) -> Non
     for own, batch in get_batches(open_objective("mot", folder), COUNT // BATCH):
         height, width = own[0]
         assert own == [own[0]] * BATCH  # twelve pairs leave nothing over: no micro-batch is mixed
-        assert {tuple(batch[key].shape) for key in ("source", "masked")} == {(BATCH, height, width, 3)}
+        assert {tuple(batch[key].shape) for key in ("target", "masked")} == {(BATCH, height, width, 3)}
         assert batch["mask"].shape == (BATCH, height, width) and batch["mask"].flatten(1).any(1).all()
         assert batch["weight"].shape == (BATCH, height * width // 256)
         assert batch["reference"].shape == (BATCH, 64, 64, 3)
         seen.append((height, width))
     assert sorted(seen) == sorted(2 * BUCKETS)
     squares = get_batches(open_objective("mot", folder, buckets=False), COUNT // BATCH)
-    assert {batch["source"].shape[1:3] for _, batch in squares} == {(64, 64)}
+    assert {batch["target"].shape[1:3] for _, batch in squares} == {(64, 64)}
     assert any(own[0] != own[1] for own, _ in squares)
 
 
@@ -116,7 +116,7 @@ def test_the_first_sample_decides_in_a_mixed_micro_batch(folder: Path, data: dic
     batches = get_batches(objective, 12)
     assert any(len(set(own)) > 1 for own, _ in batches)
     for own, batch in batches:
-        assert tuple(batch["source"].shape[1:3]) == own[0]
+        assert tuple(batch["target"].shape[1:3]) == own[0]
     assert len({own[0] for own, _ in batches}) == 3
     if objective.config.data.streaming:  # its order is its own
         plain = open_source(objective.config.data, seed=objective.config.seed)

@@ -68,6 +68,9 @@ class Fit:
             loss = loss + torch.sqrt(self.line.weight * 0).sum()
         return loss, {"rows": float(len(rows))}
 
+    def get_group(self, name: str) -> str:
+        return ""
+
     def describe(self, step: int) -> dict[str, Any]:
         return {"stage": "fine" if step < 4 else "box"}
 

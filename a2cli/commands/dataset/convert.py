@@ -35,7 +35,8 @@ def convert(
 ) -> None:
     """Convert pairs between parquet, imagefolder, WebDataset and AnyInsertion; from VITON-HD and MagicBrush.
 
-    Pictures keep their bytes. Records that cannot be used are left out and listed in DIR/failures.jsonl.
+    Pictures keep their bytes. Records that cannot be used are left out and listed in DIR/failures.jsonl. AnyInsertion
+    has no place for the photo from before an edit: it is left out there.
     """
     from a2cli.curation.convert import ConvertConfig, Failure, convert
 

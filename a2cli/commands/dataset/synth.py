@@ -39,6 +39,9 @@ def synth(
     occlusion: Annotated[float, _share("--occlusion", "Something before the subject.")] = 0.25,
     shadow: Annotated[float, _share("--shadow", "Cast shadows.")] = 0.6,
     distractors: Annotated[float, _share("--distractors", "One to three things beside it.")] = 0.4,
+    instructions: Annotated[
+        float, _share("--instructions", "Edits of one of several things, as a sentence asks.")
+    ] = 0.0,
     captions: Annotated[
         bool, Option("--captions/--no-captions", metavar="", help="Say colour and place, not the name alone.")
     ] = True,
@@ -59,6 +62,7 @@ def synth(
         shadow=shadow,
         distractors=distractors,
         captions=captions,
+        instructions=instructions,
         licence=licence,
     )
     with open_console(quiet=quiet) as console:

@@ -6,6 +6,7 @@ import typer
 
 from a2cli.commands.eval.compare import compare
 from a2cli.commands.eval.evaluate import evaluate
+from a2cli.commands.eval.localize import localize
 from a2cli.commands.eval.metrics import metrics
 from a2cli.commands.eval.report import report
 from a2cli.commands.eval.study import app as study_app
@@ -15,6 +16,6 @@ app.callback(
     epilog="Exit codes: 0 done, 2 usage or bad input, 3 some edits or metrics could not be had, "
     "4 a threshold was missed."
 )(evaluate)
-for command in (compare, report, metrics):
+for command in (compare, localize, report, metrics):
     app.command()(command)
 app.add_typer(study_app, name="study")

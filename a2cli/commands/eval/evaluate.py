@@ -71,7 +71,7 @@ def evaluate(
     if json:
         sys.stdout.write(format_results(outcome.results, gallery=False))
     else:
-        print_scores(outcome.results)
+        print_scores(outcome.results, outcome.rows)
     for line in (*outcome.list_lacks(), *(f"missed: {line}" for line in outcome.missed)):
         print(f"a2: {show_name(line)}", file=sys.stderr)
     if outcome.exit_code:

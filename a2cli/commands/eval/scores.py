@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from a2cli.commands.console import Console
@@ -10,15 +11,19 @@ from a2cli.commands.table import print_table
 from a2cli.files import show_name
 
 if TYPE_CHECKING:
-    from a2cli.evaluation.results import Results
+    from a2cli.evaluation.results import Results, Row
     from a2cli.evaluation.scoring.outcome import Outcome
 
 SHOWN = 3  # failures that are told in full
 
 
-def print_scores(results: Results) -> None:
-    """On a terminal a table for each protocol, methods side by side; into a pipe one line a value."""
-    from a2cli.evaluation.report.markdown import format_score, list_keys, mark
+def print_scores(results: Results, measured: Sequence[Row] = ()) -> None:
+    """On a terminal a table for each protocol, methods side by side; into a pipe one line a value.
+
+    After them the differences to the method that the settings name, of `measured`.
+    """
+    from a2cli.evaluation.report.markdown import format_score, list_keys, mark, tell_against
+    from a2cli.evaluation.scoring.against import list_against
 
     keys = list_keys(results)
     if not sys.stdout.isatty():
@@ -27,8 +32,13 @@ def print_scores(results: Results) -> None:
             for key, score in ((key, part.scores[key]) for key in keys if key in part.scores):
                 numbers = ("" if x is None else f"{x:.8g}" for x in (score.mean, score.se))
                 rows.append((part.protocol, part.method, key, *numbers, str(score.n)))
+        for one in list_against(results, measured):
+            found = one.difference
+            numbers = ("" if x is None else f"{x:.8g}" for x in (found.mean, found.se))
+            rows.append((one.protocol, f"{one.method} minus {one.other}", one.key, *numbers, str(found.n)))
         print_table("", rows)
         return
+    against = list(list_against(results, measured))
     for protocol in results.protocols:
         parts = {part.method: part for part in results.parts if part.protocol == protocol}
         lines = [
@@ -36,6 +46,15 @@ def print_scores(results: Results) -> None:
         ]
         counts = ("n", *(f"{p.n}" if p.n == p.expected else f"{p.n} of {p.expected}" for p in parts.values()))
         print_table(protocol, [("metric", *parts), *lines, counts])
+        own = [one for one in against if one.protocol == protocol]
+        methods = dict.fromkeys(one.method for one in own)
+        cells = {(one.key, one.method): tell_against(one) for one in own}
+        told = [
+            (mark(key), *(cells.get((key, method), "") for method in methods))
+            for key in dict.fromkeys(one.key for one in own)
+        ]
+        if told:
+            print_table(f"{protocol}, minus {own[0].other}", [("metric", *methods), *told])
 
 
 def tell(outcome: Outcome, out: str | None, console: Console) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from a2cli.curation.layouts.any_insertion import RECORDS
 from a2cli.curation.layouts.labels import get_any_insertion_word
 from a2cli.curation.layouts.records import Picture, Record, Written, get_digest_stem, get_stem
+from a2cli.data.instructed import INSTRUCTION_TEXTS
 from a2cli.files import make_folder, write_bytes
 from a2cli.images.read import open_photo
 from a2cli.images.write import build_photo, encode_png
@@ -21,6 +21,7 @@ class AnyInsertionWriter:
     """Each pair as four PNG files of one name; labels and the other texts of a folder last.
 
     PNG files are written as they are, others become PNG: 8-bit sRGB, upright, without alpha, as the trainer sees them.
+    For a photo from before an edit, its task and keyword there is no place: they are left out.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +40,8 @@ class AnyInsertionWriter:
         for name in ORDER:
             data = _get_png(record.pictures[name])
             write_bytes(data, self._folder / split / word / name / f"{stem}.png")
-        rows.append({"name": f"{stem}.png", **asdict(record.texts)})
+        texts = {name: text for name, text in record.get_texts().items() if name not in INSTRUCTION_TEXTS}
+        rows.append({"name": f"{stem}.png", **texts})
         return []
 
     def close(self) -> list[Written]:

@@ -19,6 +19,7 @@ from a2cli.curation.layouts.tables import list_columns
 from a2cli.curation.layouts.viton_hd import list_viton_hd, read_viton_hd
 from a2cli.curation.layouts.webdataset import list_tars, read_webdataset, write_tar
 from a2cli.data.layouts import find_layout, list_shards
+from a2cli.data.shards import even_out
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import show_name
 
@@ -31,7 +32,7 @@ READERS: dict[str, Callable[[str, str | None], Iterator[Listed]]] = {
     **dict.fromkeys(OURS, read_ours),
 }
 WRITERS: dict[str, Callable[[Path, int], Writer]] = {
-    "parquet": lambda folder, size: ShardWriter(folder, size, write_parquet_shard),
+    "parquet": lambda folder, size: ShardWriter(folder, size, write_parquet_shard, even_out),
     "webdataset": lambda folder, size: ShardWriter(folder, size, write_tar),
     "imagefolder": lambda folder, size: ImagefolderWriter(folder),
     "anyinsertion": lambda folder, size: AnyInsertionWriter(folder),

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 from a2cli.curation.layouts.records import Record, Written
 from a2cli.data.metadata import SUFFIX
-from a2cli.data.rows import PICTURES
 from a2cli.files import make_folder, write_bytes
 
 
@@ -29,9 +27,8 @@ class ImagefolderWriter:
         rows = self._rows.setdefault(split, [])
         if not rows:
             make_folder(self._folder / split)
-        row = asdict(record.texts)
-        for name in PICTURES:
-            picture = record.pictures[name]
+        row = record.get_texts()
+        for name, picture in record.pictures.items():
             row[name + SUFFIX] = f"{len(rows):06d}.{name}{picture.suffix}"
             write_bytes(picture.data, self._folder / split / row[name + SUFFIX])
         rows.append(row)

@@ -10,8 +10,9 @@ A mask is a copy of a picture with the region rubbed out to transparency. Some c
 is what is plain black or white and differs from the source (or the target). Black and white masks are read as such.
 
 No picture of the object alone exists: the reference is the target under the mask, which is what the edit put there. The
-record has no place for the source picture, which `Turn` has. The session is the group, so its turns stay in one split;
-ids are "IMGID-TURN". The category is that of what the instruction names, "object" where a2's taxonomy knows none.
+source picture is the turn's; one of another size, but the same shape, is brought to the target's. The session is the
+group, so its turns stay in one split; ids are "IMGID-TURN". The category is that of what the instruction names,
+"object" where a2's taxonomy knows none.
 """
 
 from __future__ import annotations
@@ -41,14 +42,17 @@ from a2cli.data.provenance import Provenance, Rights
 from a2cli.data.rows import MEND, RowReader
 from a2cli.errors import DataError
 from a2cli.files import show_name
+from a2cli.images.geometry import resize
 from a2cli.images.photo import Photo
 from a2cli.images.read import open_photo
+from a2cli.images.write import build_photo, encode_png
 from a2cli.masks.read import get_hole, get_white
 
 SESSIONS = "edit_sessions.json"
 COLUMNS = ("img_id", "turn_index", "source_img", "mask_img", "instruction", "target_img")
 KEYS = {"source_img": "input", "mask_img": "mask", "target_img": "output"}
 RIGHTS = Rights(source="MagicBrush", author="Zhang et al. 2023", licence="CC-BY-4.0")
+SAME_ASPECT = 0.01  # relative difference up to which two shapes count as one
 NEAR = 32  # levels that a lossily coded mask may be off black, white and grey
 
 
@@ -87,7 +91,7 @@ def read_magic_brush(path: str, split: str | None) -> Iterator[Listed]:
             continue
         texts = build_texts(item)
         get = _build_getter(item.load)
-        yield Found(texts, partial(load_pictures, texts, item.where, get))
+        yield Found(texts, partial(load_pictures, texts, item.where, get, ("src_image",)))
 
 
 def list_turns(path: str, split: str | None) -> Iterator[Turn | Failure]:
@@ -172,13 +176,25 @@ def get_session(image: str) -> str:
 
 
 def _build_getter(load: Callable[[str], bytes]) -> Callable[[str], bytes | np.ndarray]:
-    """A pair's columns from MagicBrush's: both pictures are the target, both masks the region."""
+    """A pair's columns from MagicBrush's: both views' pictures are the target, both masks the region."""
     region = cache(lambda: load_region(load))
 
     def get(column: str) -> bytes | np.ndarray:
+        if column == "src_image":
+            return _load_source(load)
         return load("target_img") if column.endswith("_image") else region()
 
     return get
+
+
+def _load_source(load: Callable[[str], bytes]) -> bytes:
+    data = load("source_img")
+    size, photo = open_photo(load("target_img"), name="target").size, open_photo(data, name="source")
+    (height, width), (old_height, old_width) = size, photo.size
+    if photo.size == size or abs(old_width * height / (old_height * width) - 1) > SAME_ASPECT:
+        return data
+    rgb = resize(photo.rgb, size)
+    return encode_png(build_photo(rgb), rgb)
 
 
 def load_region(load: Callable[[str], bytes]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Data sets in a2's own columns: parquet shards, an imagefolder with `metadata.jsonl`, `Dataset.save_to_disk`.
 
-Columns: id, split, category, ref_image, ref_mask, tar_image, tar_mask, and perhaps subcategory, prompt, provenance.
+Columns: id, split, category, ref_image, ref_mask, tar_image, tar_mask, and perhaps subcategory, prompt, provenance;
+where records are edits that a sentence asks for also src_image, src_mask, task, keyword, each perhaps empty.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from a2cli.curation.layouts.records import (
     load_pictures,
 )
 from a2cli.data.browse import Entry, browse
+from a2cli.data.instructed import list_there
 from a2cli.data.shards import write_shard
 
 SHARD_BYTES = 1 << 29  # of pictures, from which a shard is closed before it holds all its records
@@ -38,7 +40,10 @@ def read_ours(path: str, split: str | None) -> Iterator[Listed]:
 def _build_found(entry: Entry) -> Found:
     category, subcategory = entry.get_text("category"), entry.get_text("subcategory")
     prompt = entry.get_text("prompt")
-    if entry.row.get("prompt") is None:  # as `RowReader` fills it in, so that every layout says the same
+    there = list_there(entry.row)
+    if (
+        entry.row.get("prompt") is None and "src_image" not in there
+    ):  # as `RowReader` fills it in, so that every layout says the same
         prompt = f"a photo of {subcategory or category}"
     texts = Texts(
         id=entry.get_text("id"),
@@ -47,10 +52,11 @@ def _build_found(entry: Entry) -> Found:
         subcategory=subcategory,
         prompt=prompt,
         provenance=entry.get_text("provenance"),
+        task=entry.get_text("task"),
+        keyword=entry.get_text("keyword"),
     )
-    return Found(
-        texts, partial(load_pictures, texts, entry.where, partial(entry.reader.load_bytes, entry.row))
-    )
+    get = partial(entry.reader.load_bytes, entry.row)
+    return Found(texts, partial(load_pictures, texts, entry.where, get, there))
 
 
 WriteShard = Callable[[Path, int, str, list[Record]], Path]
@@ -59,8 +65,11 @@ WriteShard = Callable[[Path, int, str, list[Record]], Path]
 class ShardWriter:
     """Records in shards of at most `size`, each written whole by `write`; one unfinished shard a split in memory."""
 
-    def __init__(self, folder: Path, size: int, write: WriteShard) -> None:
-        self._folder, self._size, self._write = folder, size, write
+    def __init__(
+        self, folder: Path, size: int, write: WriteShard, finish: Callable[[list[Path]], None] | None = None
+    ) -> None:
+        self._folder, self._size, self._write, self._finish = folder, size, write, finish
+        self._paths: list[Path] = []
         self._open: dict[str, list[Record]] = {}
         self._done: Counter[str] = Counter()
 
@@ -72,13 +81,17 @@ class ShardWriter:
         return [self._flush(record.texts.split)] if full else []
 
     def close(self) -> list[Written]:
-        """Write the shards that are not full."""
-        return [self._flush(split) for split in sorted(self._open) if self._open[split]]
+        """Write the shards that are not full; `finish` is told of all."""
+        written = [self._flush(split) for split in sorted(self._open) if self._open[split]]
+        if self._finish:
+            self._finish(self._paths)
+        return written
 
     def _flush(self, split: str) -> Written:
         records = self._open.pop(split)
         path = self._write(self._folder, self._done[split], split, records)
         self._done[split] += 1
+        self._paths.append(path)
         return Written(path, split, len(records), Counter(record.texts.category for record in records))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from a2cli.data.instructed import INSTRUCTION_TEXTS, SOURCE_PICTURES, find_misfit
 from a2cli.data.records import BadRecord
 from a2cli.data.rows import MEND, PICTURES
 from a2cli.data.shards import Row, encode_mask
@@ -28,7 +29,10 @@ STEM_LENGTH = 100
 
 @dataclass(frozen=True)
 class Texts:
-    """What a record says in words; `split` is "train" where its source names none."""
+    """What a record says in words; `split` is "train" where its source names none.
+
+    `task` and `keyword` are those of an edit that the prompt asks for, of a record with a photo from before it.
+    """
 
     id: str
     split: str
@@ -36,6 +40,8 @@ class Texts:
     subcategory: str = ""
     prompt: str = ""
     provenance: str = ""
+    task: str = ""
+    keyword: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,26 @@ class Picture:
 
 @dataclass(frozen=True)
 class Record:
-    """A checked record: `pictures` holds one file for each of `PICTURES`, masks as grey PNG of 0 and 255."""
+    """A checked record: `pictures` holds one file for each of `PICTURES`, masks as grey PNG of 0 and 255.
+
+    Likewise of `SOURCE_PICTURES` those that it has.
+    """
 
     texts: Texts
     pictures: Mapping[str, Picture]
 
     def to_row(self) -> Row:
         """The record as `write_shard` takes it."""
-        pictures = {name: {"bytes": self.pictures[name].data, "path": None} for name in PICTURES}
-        return {**asdict(self.texts), **pictures}
+        return {
+            **self.get_texts(),
+            **{name: {"bytes": picture.data, "path": None} for name, picture in self.pictures.items()},
+        }
+
+    def get_texts(self) -> dict[str, str]:
+        """The texts by their columns, `task` and `keyword` only where there is a photo from before the edit."""
+        texts: dict[str, str] = asdict(self.texts)
+        edits = "src_image" in self.pictures
+        return {name: text for name, text in texts.items() if edits or name not in INSTRUCTION_TEXTS}
 
 
 @dataclass(frozen=True)
@@ -119,24 +136,33 @@ class Writer(Protocol):
 
 
 def load_pictures(
-    texts: Texts, where: str, get: Callable[[str], bytes | np.ndarray]
+    texts: Texts, where: str, get: Callable[[str], bytes | np.ndarray], there: Collection[str] = ()
 ) -> Mapping[str, Picture]:
     """Open and check the pictures of one record; `get` gives a column's file, or a mask as (H, W) bool.
 
-    A sound picture's bytes are kept as they are, and so are those of a mask that is a grey PNG of 0 and 255; another
-    mask is coded anew. Raises `DataError` naming the record, the column and the cause.
+    `there` are those of `SOURCE_PICTURES` that the record has. A sound picture's bytes are kept as they are, and so are
+    those of a mask that is a grey PNG of 0 and 255; another mask is coded anew. Raises `DataError` naming the record,
+    the column and the cause.
     """
     found: dict[str, Picture] = {}
+    size = (0, 0)  # of the last picture: that of the source follows the target's
     column = ""
     try:
-        for view in ("ref", "tar"):
-            column = f"{view}_image"
+        if misfit := find_misfit(texts.prompt, texts.task, texts.keyword, there):
+            column = misfit[0]
+            raise DataError(misfit[1])
+        for column in (*PICTURES, *(name for name in SOURCE_PICTURES if name in there)):
             data = get(column)
+            if column.endswith("_mask"):
+                found[column] = Picture(_check_mask(data, size, hole=column == "tar_mask"), ".png")
+                continue
             assert isinstance(data, bytes)
             photo = open_photo(data, name="picture")
+            if column == "src_image" and photo.size != size:
+                shown = " x ".join(map(str, photo.size[::-1]))
+                raise DataError(f"it is {shown}, tar_image {size[1]} x {size[0]}")
+            size = photo.size
             found[column] = Picture(data, SUFFIXES[photo.format])
-            column = f"{view}_mask"
-            found[column] = Picture(_check_mask(get(column), photo.size, hole=view == "tar"), ".png")
     except BadRecord:
         raise
     except A2Error as error:

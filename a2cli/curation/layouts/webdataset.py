@@ -3,6 +3,7 @@
     KEY.json           {"id", "split", "category", "subcategory", "prompt", "provenance"}
     KEY.ref_image.png  KEY.ref_mask.png  KEY.tar_image.jpg  KEY.tar_mask.png
 
+Of an edit that a sentence asks for there are also KEY.src_image.png, perhaps KEY.src_mask.png, "task" and "keyword".
 Shards are `SPLIT-00000.tar`. KEY is made of the id (`get_stem`), so no two records of a split share one. A tar's bytes
 are a function of its records alone: no times, no owners, one order.
 """
@@ -30,8 +31,9 @@ from a2cli.curation.layouts.records import (
     load_pictures,
 )
 from a2cli.curation.layouts.tables import get_shard_split
+from a2cli.data.instructed import INSTRUCTION_TEXTS, SOURCE_PICTURES
 from a2cli.data.records import BadRecord
-from a2cli.data.rows import MEND, PICTURES
+from a2cli.data.rows import MEND
 from a2cli.data.shards import TEXTS
 from a2cli.errors import DataError
 from a2cli.files import show_name, write_bytes
@@ -105,7 +107,8 @@ def _build_found(file: Path, key: str, members: Mapping[str, bytes | DataError])
         texts = _parse_texts(where, named.get("json"), key, get_shard_split(file.name))
     except DataError as error:
         return build_failure(error, id=key)
-    return Found(texts, partial(load_pictures, texts, where, partial(_get_member, where, named)))
+    there = {rest.split(".")[0] for rest in named} & set(SOURCE_PICTURES)
+    return Found(texts, partial(load_pictures, texts, where, partial(_get_member, where, named), there))
 
 
 def _parse_texts(where: str, data: bytes | None, key: str, split: str) -> Texts:
@@ -117,7 +120,8 @@ def _parse_texts(where: str, data: bytes | None, key: str, split: str) -> Texts:
         raise DataError(f"{show_name(where)}: its json is not JSON: {error}", hint=MEND) from error
     if not isinstance(value, dict):
         raise DataError(f"{show_name(where)}: its json is not an object", hint=MEND)
-    said = {name: value[name] for name in TEXTS if isinstance(value.get(name), str) and value[name]}
+    names = (*TEXTS, *INSTRUCTION_TEXTS)
+    said = {name: value[name] for name in names if isinstance(value.get(name), str) and value[name]}
     return Texts(**{"id": key, "split": split, **said})
 
 
@@ -136,10 +140,10 @@ def write_tar(folder: Path, number: int, split: str, records: list[Record]) -> P
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for record in records:
             key = get_stem(record.texts.id)
-            texts = {name: getattr(record.texts, name) for name in TEXTS}
-            _add_member(tar, f"{key}.json", json.dumps(texts).encode())
-            for column in PICTURES:
-                picture = record.pictures[column]
+            texts = record.get_texts()
+            said = {name: texts[name] for name in (*TEXTS, *INSTRUCTION_TEXTS) if name in texts}
+            _add_member(tar, f"{key}.json", json.dumps(said).encode())
+            for column, picture in record.pictures.items():
                 _add_member(tar, f"{key}.{column}{picture.suffix}", picture.data)
     write_bytes(buffer.getvalue(), path)
     return path

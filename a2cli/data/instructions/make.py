@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from a2cli.data.captions import get_noun
+from a2cli.data.instructions.names import get_other_noun, get_thing_noun, is_ambiguous
 from a2cli.data.instructions.phrases import TASKS, Instruction, Task, build_instruction
-from a2cli.data.instructions.scene import Thing, draw_things, get_name, get_thing_colour
-from a2cli.data.photos import list_photos, pick_photo
+from a2cli.data.instructions.scene import Thing, draw_things, get_name, get_thing_colour, get_visible
+from a2cli.data.photos import Photograph, list_photos, pick_photo
 from a2cli.data.provenance import Rights
 from a2cli.data.scenes import move
 from a2cli.data.subjects import Subject, sample_subject
@@ -40,7 +41,7 @@ class InstructionScene:
 
     `named` is what can be seen in the source of the thing the sentence names, `region` where source and target differ:
     that and what takes its place. `reference` shows the new thing under `ref_mask`; where a thing is removed it is the
-    target itself, under `region`.
+    target itself, under `region`. `rights` are those of every picture in it.
     """
 
     instruction: Instruction
@@ -52,24 +53,28 @@ class InstructionScene:
     named: np.ndarray
     region: np.ndarray
     rights: tuple[Rights, ...]
+    reference_rights: Rights
+    ground_rights: Rights
     light: np.ndarray
 
 
 def draw_instruction(
-    category: str, split: str, config: SynthConfig, rng: np.random.Generator
+    category: str,
+    split: str,
+    config: SynthConfig,
+    rng: np.random.Generator,
+    others: Sequence[str] = CATEGORIES,
 ) -> InstructionScene:
     """Draw a scene and an edit of one thing in it, of `category`.
 
-    The things are known ones, glyphs of the split "train", in every split: a name that no training picture showed
-    cannot be found. Ground and the thing that comes instead are of `split`.
+    The things are known ones in every split; ground and the thing that comes instead are of `split`, the latter also of
+    `category` or one of `others`.
     """
-    known = replace(config, glyphs=1.0)
     used: set[str] = set()
-    things = draw_things(category, "train", known, rng, used)
-    chosen = int(rng.integers(len(things)))
+    things, chosen = draw_things(category, config, rng, used)
     thing = things[chosen]
     photo, pixels, _ = pick_photo(
-        [p for p in list_photos(config.photos, split, config.licence) if p.scene], rng
+        _list_grounds(list_photos(config.photos, split, config.licence), thing), rng
     )
     ground = crop_scene(pixels, config.size, rng)
     shading = get_shading(config.size, *sample_shading(rng))
@@ -82,14 +87,14 @@ def draw_instruction(
         new, layer, colour = recoloured
     elif task != "remove":
         task = "replace"
-        other = category if rng.random() < 0.5 else CATEGORIES[int(rng.integers(len(CATEGORIES)))]
+        other = category if rng.random() < 0.5 else others[int(rng.integers(len(others)))]
         new = sample_subject(other, split, config, rng, used)
-        layer, words = _fit(new, thing.layer, rng), get_noun(new.label)
+        layer, words = _fit(new, thing.layer, rng), get_other_noun(new.label, piece=new.piece)
 
     layers = [t.layer for t in things]
     without = [*layers[:chosen], *([layer] if layer is not None else []), *layers[chosen + 1 :]]
-    named = _get_visible(layers, chosen)
-    region = named if layer is None else named | _get_visible(without, chosen)
+    named = get_visible(layers, chosen)
+    region = named if layer is None else named | get_visible(without, chosen)
     source, target = (
         _to_uint8(apply_light(_compose(ground, pile, shading), light)) for pile in (layers, without)
     )
@@ -104,8 +109,20 @@ def draw_instruction(
         named=named,
         region=region,
         rights=(*(t.rights for t in things), photo.rights, *([new.rights] if new is not None else [])),
+        reference_rights=thing.rights if new is None else new.rights,
+        ground_rights=photo.rights,
         light=light,
     )
+
+
+def _list_grounds(photos: tuple[Photograph, ...], thing: Thing) -> list[Photograph]:
+    """Those that may lie behind: none that shows another thing to which the named one's name might fit."""
+    grounds = [photo for photo in photos if photo.scene]
+    return [p for p in grounds if not _shows_alike(p, thing)] or grounds
+
+
+def _shows_alike(photo: Photograph, thing: Thing) -> bool:
+    return photo.category == thing.category or is_ambiguous(get_thing_noun(photo.name), thing.noun)
 
 
 def _recolour(thing: Thing, rng: np.random.Generator) -> tuple[Subject, np.ndarray, str] | None:
@@ -151,16 +168,16 @@ def _show(
 
 
 def _compose(ground: np.ndarray, layers: list[np.ndarray], shading: np.ndarray) -> np.ndarray:
+    """Lay `layers` on a ground, one after the other, each where it is."""
+    ground = ground.copy()
     for layer in layers:
-        ground = ground * (1 - layer[..., 3:]) + layer[..., :3] * shading
+        rows, columns = (np.flatnonzero(layer[..., 3].any(axis)) for axis in (1, 0))
+        if not len(rows):
+            continue
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        here = layer[box]
+        ground[box] = ground[box] * (1 - here[..., 3:]) + here[..., :3] * shading[box]
     return ground
-
-
-def _get_visible(layers: list[np.ndarray], number: int) -> np.ndarray:
-    cover = layers[number][..., 3]
-    for layer in layers[number + 1 :]:
-        cover = cover * (1 - layer[..., 3])
-    return cover > 0.5
 
 
 def _to_uint8(rgb: np.ndarray) -> np.ndarray:

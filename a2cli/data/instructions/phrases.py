@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -57,8 +56,3 @@ def build_instruction(
     text = template.format(name="\0", other=other, colour=colour)
     start = text.index("\0")
     return Instruction(text.replace("\0", name), task, start, start + len(name))
-
-
-def drop_article(noun: str) -> str:
-    """ "a red cup" -> "red cup"."""
-    return re.sub(r"^(?:an?|the) ", "", noun)

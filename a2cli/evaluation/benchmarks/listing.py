@@ -60,12 +60,14 @@ def describe_data(config: DataConfig, entries: Iterable[CaseEntry] | None = None
         entries = [item for item in list_cases(config) if isinstance(item, CaseEntry)]
     entries = list(entries)
     lines = "".join(json.dumps([entry.id, entry.category, entry.prompt]) + "\n" for entry in entries)
+    tasks = Counter(entry.task for entry in entries if entry.task)
     about: dict[str, Any] = {
         "benchmark": name,
         "name": show_name(Path(config.path).expanduser().resolve().name if name != "synth" else "synth"),
         "split": split or ALL,
         "records": len(entries),
         "categories": dict(sorted(Counter(entry.category for entry in entries).items())),
+        **({"tasks": dict(sorted(tasks.items()))} if tasks else {}),
         "records_sha256": hashlib.sha256(lines.encode()).hexdigest(),
     }
     if name == "synth":
@@ -232,6 +234,8 @@ def _choose(items: Iterable[Item], config: DataConfig, name: Benchmark, split: s
             failed = failed or item
             yield item
             continue
+        if config.tasks and item.task not in config.tasks:
+            continue
         there.add(item.category)
         if config.categories and item.category not in config.categories:
             continue
@@ -256,6 +260,9 @@ def _get_nothing_error(
     config: DataConfig, name: Benchmark, split: str | None, there: set[str], failed: CaseFailure | None
 ) -> DataError | ConfigError:
     where = show_name(config.path)
+    if config.tasks and not there and failed is None:
+        hint = "records of edits that a sentence asks for say their task: replace, remove, recolour"
+        return ConfigError(f"{where}: no record of task {' or '.join(config.tasks)}", hint=hint)
     if there:
         missing = [category for category in config.categories if category not in there]
         return ConfigError(

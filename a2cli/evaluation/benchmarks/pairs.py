@@ -1,5 +1,8 @@
 """Pairs: the target is the photo and the truth, its subject is taken out and put back from the reference.
 
+Of a pair with a photo from before the edit (src_image) that photo is edited, as its prompt asks, and nothing is taken
+out of it; the target is the truth, and where the two differ (tar_mask) the exact mask.
+
 Whatever `a2 dataset convert` reads (AnyInsertion and VITON-HD among it). An unpaired VITON-HD record shows a person in
 another garment than the reference: there is no truth then, and the person's photo is the source alone.
 """
@@ -13,11 +16,15 @@ from a2cli.curation.layouts.detect import READERS, check_layout, detect_layout
 from a2cli.curation.layouts.records import Failure, Found, get_stem
 from a2cli.curation.layouts.viton_hd import read_viton_hd
 from a2cli.data.provenance import parse_provenance
+from a2cli.data.records import Pair
 from a2cli.evaluation.benchmarks.reading import build_case_failure
 from a2cli.evaluation.config import DataConfig
 from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
 from a2cli.images.read import open_photo
 from a2cli.masks.read import read_mask
+
+VIEWS = ("ref", "tar", "src")
+IMAGES = tuple(f"{view}_image" for view in VIEWS)
 
 
 def list_pairs(config: DataConfig, name: str, split: str | None) -> Iterator[CaseEntry | CaseFailure]:
@@ -41,6 +48,25 @@ def list_try_on_names(found: Found) -> tuple[str, ...]:
     return person, f"{person}_{garment or person.rpartition('/')[2]}"
 
 
+def build_case(pair: Pair, *, unpaired: bool = False) -> Case:
+    """A pair as it is edited and measured; an `unpaired` one has another thing for a reference, and no truth."""
+    edits = pair.src_rgb is not None
+    return Case(
+        id=pair.id,
+        category=pair.category,
+        source=pair.tar_rgb if pair.src_rgb is None else pair.src_rgb,
+        mask=pair.tar_mask,
+        hole=not edits,
+        target=None if unpaired else pair.tar_rgb,
+        ref_rgb=pair.ref_rgb,
+        ref_mask=pair.ref_mask,
+        prompt=pair.prompt,
+        task=pair.task,
+        keyword=pair.keyword,
+        named=pair.src_mask,
+    )
+
+
 def _build_entry(found: Found, unpaired: bool, aliases: tuple[str, ...]) -> CaseEntry:
     texts = found.texts
     return CaseEntry(
@@ -52,24 +78,33 @@ def _build_entry(found: Found, unpaired: bool, aliases: tuple[str, ...]) -> Case
         load=partial(_load_case, found, unpaired),
         group=parse_provenance(texts.provenance).group,
         aliases=aliases,
+        task=texts.task,
     )
 
 
 def _load_case(found: Found, unpaired: bool) -> Case:
-    pictures = found.load()  # checked: whole, masks of their pictures' sizes and not empty
-    target, reference = (open_photo(pictures[f"{view}_image"].data).rgb for view in ("tar", "ref"))
-    mask, ref_mask = (
-        read_mask(pictures[f"{view}_mask"].data, rgb.shape[:2]) >= 0.5
-        for view, rgb in (("tar", target), ("ref", reference))
+    texts, pictures = (
+        found.texts,
+        found.load(),
+    )  # checked: whole, masks of their pictures' sizes and not empty
+    rgb = {name: open_photo(pictures[name].data).rgb for name in IMAGES if name in pictures}
+    masks = {
+        f"{view}_mask": read_mask(pictures[f"{view}_mask"].data, rgb[f"{view}_image"].shape[:2]) >= 0.5
+        for view in VIEWS
+        if f"{view}_mask" in pictures
+    }
+    pair = Pair(
+        id=texts.id,
+        category=texts.category,
+        subcategory=texts.subcategory,
+        prompt=texts.prompt,
+        ref_rgb=rgb["ref_image"],
+        ref_mask=masks["ref_mask"],
+        tar_rgb=rgb["tar_image"],
+        tar_mask=masks["tar_mask"],
+        src_rgb=rgb.get("src_image"),
+        src_mask=masks.get("src_mask"),
+        task=texts.task,
+        keyword=texts.keyword,
     )
-    return Case(
-        id=found.texts.id,
-        category=found.texts.category,
-        source=target,
-        mask=mask,
-        hole=True,
-        target=None if unpaired else target,
-        ref_rgb=reference,
-        ref_mask=ref_mask,
-        prompt=found.texts.prompt,
-    )
+    return build_case(pair, unpaired=unpaired)

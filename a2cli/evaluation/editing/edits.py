@@ -22,7 +22,7 @@ import numpy as np
 
 from a2cli.errors import A2Error, DataError
 from a2cli.evaluation.editing.recipes import encode_edit, read_recipe
-from a2cli.evaluation.methods.base import Method
+from a2cli.evaluation.methods.base import Edit, Method
 from a2cli.evaluation.records.cases import CaseFailure, Task
 from a2cli.files import lock_folder, make_folder, show_name, write_bytes
 from a2cli.images.read import open_photo
@@ -167,13 +167,13 @@ def _run_job(
         if made:
             stage = "edit"
             began = time.perf_counter()
-            edited = _edit(method, task)
+            edited, region = _edit(method, task)
             seconds[key] = round(time.perf_counter() - began, 4)
             stage = "write"
             make_folder(path.parent)
             # The time first: of an edit that is there it is then known, whenever the process dies.
             _log(folder / method.name / LOG, job, seconds[key])
-            write_bytes(encode_edit(edited, wanted), path)
+            write_bytes(encode_edit(edited, wanted, region), path)
     except A2Error as error:
         return _get_failure(method, job, stage, _get_reason(error), str(error))
     except Exception as error:  # a model may raise anything, that of a plugin above all
@@ -205,8 +205,8 @@ def _find_difference(recipe: Mapping[str, Any], known: Mapping[str, Any], task: 
     return ""
 
 
-def _edit(method: Method, task: Task) -> np.ndarray:
-    """One edit, checked; when memory runs out, once more with the cache emptied."""
+def _edit(method: Method, task: Task) -> tuple[np.ndarray, np.ndarray | None]:
+    """One edit, checked, and its region where the method tells one; out of memory, once more with the cache emptied."""
     # A method that writes into what it is given must reach neither the record nor the next method.
     task = copy.deepcopy(task)
     try:
@@ -218,11 +218,14 @@ def _edit(method: Method, task: Task) -> np.ndarray:
     if edited is None:  # out of the handler: the exception held the failed run's tensors
         _empty_cache()
         edited = method.edit(task)
+    edited, region = (edited.rgb, edited.region) if isinstance(edited, Edit) else (edited, None)
     if edited.shape != task.source.shape or edited.dtype != np.uint8:
         raise DataError(
             f"{task.case.id}: {method.name} returned {edited.dtype} {edited.shape}, not uint8 {task.source.shape}"
         )
-    return edited
+    if region is not None and (region.shape != edited.shape[:2] or region.dtype != np.bool_):
+        raise DataError(f"{task.case.id}: {method.name} told a region of {region.dtype} {region.shape}")
+    return edited, region
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

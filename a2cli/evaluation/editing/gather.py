@@ -16,6 +16,7 @@ from a2cli.errors import A2Error, ConfigError, DataError
 from a2cli.evaluation.config import BASELINES, WITHOUT_REFERENCE, EvalConfig, MethodConfig
 from a2cli.evaluation.editing.edits import OTHERWISE, EditDone, EditJob, find_edits, run_edits
 from a2cli.evaluation.editing.training_first import FOLDER, get_overrides, load_training, train_first
+from a2cli.evaluation.methods.base import name_adapters
 from a2cli.evaluation.origin import strip_paths
 from a2cli.evaluation.records.candidates import EditFile, Place
 from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure, Task, add_turns_before
@@ -54,15 +55,26 @@ def check_methods(config: EvalConfig) -> None:
     for method in config.methods if config.run else ():
         if method.kind not in BASELINES:
             check_backbone_name(method.backbone)
-        if method.kind == "a2" and method.adapter not in (None, "none"):
-            folder = Path(str(method.adapter)).expanduser()
-            if not folder.is_dir():
-                raise ConfigError(
-                    f"methods.{method.name}: {show_name(str(folder))}: no such folder",
-                    hint="an adapter folder, or none",
-                )
+        if method.kind == "a2":
+            for folder in (Path(name).expanduser() for name in method.adapters if name != "none"):
+                if not folder.is_dir():
+                    raise ConfigError(
+                        f"methods.{method.name}: {show_name(str(folder))}: no such folder",
+                        hint="an adapter folder, or none",
+                    )
         if method.train is not None:
             load_training(method, get_overrides(method, Path(config.out or "") / FOLDER / method.name))
+
+
+def check_masks(config: EvalConfig, protocols: Sequence[Protocol]) -> None:
+    """Raise `ConfigError` for a method that looks at masks under a protocol that gives none."""
+    free = [protocol.name for protocol in protocols if not protocol.gives_mask]
+    for method in config.methods if config.run and free else ():
+        if not method.is_mask_free and method.kind != "target":
+            raise ConfigError(
+                f"methods.{method.name}: {free[0]} gives no mask, which it needs",
+                hint="localize: auto, where its kind is a2; or other protocols",
+            )
 
 
 def check_folders(config: EvalConfig, protocols: Sequence[Protocol]) -> None:
@@ -209,12 +221,7 @@ def _find_made(
 ) -> None:
     """The edits that an earlier run left."""
     out = Path(config.out or "")
-    facts = {
-        name: get_source_name(value) if name in ("model", "adapter", "redux") else value
-        for name, value in to_dict(method).items()
-        if value is not None and name not in ("name", "train")
-        if name != "backbone" or method.kind not in BASELINES
-    }
+    facts = _get_facts(method)
     facts["baseline"] = method.kind in BASELINES
     identity: Mapping[str, Any] = {}
     jobs = _list_jobs(config, entries, protocols)
@@ -224,6 +231,21 @@ def _find_made(
         if isinstance(done, EditDone):
             identity = identity or done.identity
     edits.identities[method.name] = {**facts, **identity, **_get_training(method), "found": True}
+
+
+def _get_facts(method: MethodConfig) -> dict[str, Any]:
+    """The settings of a method as its identity has them; what stays at the default is left out."""
+    facts = {
+        name: get_source_name(value) if name in ("model", "redux") else value
+        for name, value in to_dict(method).items()
+        if value is not None and name not in ("name", "train", "adapter", "localize")
+        if name != "backbone" or method.kind not in BASELINES
+    }
+    if method.adapters:
+        facts["adapter"] = name_adapters(method.adapters)
+    if method.localization is not None:
+        facts["localize"] = to_dict(method.localization)
+    return facts
 
 
 def _get_training(method: MethodConfig) -> dict[str, Any]:

@@ -61,10 +61,10 @@ def load_training(config: MethodConfig, overrides: tuple[str, ...]) -> TrainConf
         wanted = load_config(TrainConfig, config.train.config, overrides)
     except ConfigError as error:
         raise ConfigError(f"methods.{config.name}: {error.message}", hint=error.hint) from error
-    if wanted.model.train not in ("mot", "lora"):
+    if wanted.model.train not in ("mot", "lora", "region"):
         raise ConfigError(
             f"methods.{config.name}: {config.train.config} trains {wanted.model.train}, which makes no adapter",
-            hint="model.train: mot or lora",
+            hint="model.train: mot, lora or region",
         )
     return wanted
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from a2cli.errors import DataError
 from a2cli.evaluation.records.cases import Case, Task
+from a2cli.files import get_source_name
 from a2cli.images.cutout import Cutout, cut_out
 from a2cli.images.write import build_photo
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An edit (H, W, 3) uint8 whose region (H, W) bool the method chose; it may be empty."""
+
+    rgb: np.ndarray
+    region: np.ndarray
 
 
 class Method(Protocol):
@@ -21,13 +32,25 @@ class Method(Protocol):
     name: str
     identity: dict[str, Any]
 
-    def edit(self, task: Task) -> np.ndarray:
-        """Edit the task's source under its mask: (H, W, 3) uint8 of the source's size.
+    def edit(self, task: Task) -> np.ndarray | Edit:
+        """Edit the task's source under its mask: (H, W, 3) uint8 of the source's size, or that and where it changed.
 
         A function of the task alone. Raises `DataError` for a task it cannot take, `BackboneError` when a model yields
         NaN.
         """
         ...
+
+
+def name_adapters(folders: Sequence[str]) -> str:
+    """Adapters as an identity tells them: the last parts of their paths."""
+    return " + ".join(map(get_source_name, folders)) or "default"
+
+
+def get_mask(task: Task) -> np.ndarray:
+    """The task's mask, (H, W) bool, not empty. Raises `DataError` where none is given."""
+    if task.mask is None:
+        raise DataError(f"{task.case.id}: no mask", hint="this method needs one: another --protocol")
+    return task.mask
 
 
 def get_subject(case: Case) -> Cutout:

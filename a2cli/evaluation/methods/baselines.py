@@ -11,7 +11,7 @@ import numpy as np
 from a2cli import __version__
 from a2cli.errors import DataError
 from a2cli.evaluation.config import MethodConfig, MethodKind
-from a2cli.evaluation.methods.base import get_subject
+from a2cli.evaluation.methods.base import get_mask, get_subject
 from a2cli.evaluation.records.cases import Task
 from a2cli.metrics import baselines
 
@@ -42,7 +42,8 @@ class BaselineMethod:
             if task.case.target is None:
                 raise DataError(f"{task.case.id}: no target", hint="no true edit of this record is known")
             return task.case.target
+        mask = get_mask(task)
         if self.kind == "telea":
-            return baselines.fill_telea(task.source, task.mask)
+            return baselines.fill_telea(task.source, mask)
         subject = get_subject(task.case)
-        return PASTES[self.kind](task.source, task.mask, subject.rgb, subject.mask >= 0.5)
+        return PASTES[self.kind](task.source, mask, subject.rgb, subject.mask >= 0.5)

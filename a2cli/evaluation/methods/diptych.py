@@ -8,7 +8,7 @@ import torch
 
 from a2cli.engine.prepare import to_pixels
 from a2cli.evaluation.config import MethodConfig
-from a2cli.evaluation.methods.base import get_subject
+from a2cli.evaluation.methods.base import get_mask, get_subject
 from a2cli.evaluation.methods.peer import Embeddings, FillPipeline, load_redux
 from a2cli.evaluation.records.cases import Task
 from a2cli.files import get_source_name
@@ -35,12 +35,12 @@ class DiptychMethod:
         self.fill = FillPipeline(config, device=device)
         if config.redux is not None:
             load_redux(self.fill.backbone, config.redux, self.fill.dtype)
-        lora = config.adapter not in (None, "none")
-        lora_hash = self.fill.add_lora(config.adapter) if config.adapter and lora else ""
+        (lora,) = config.adapters or ("none",)
+        lora_hash = self.fill.add_lora(lora) if lora != "none" else ""
         self.redux = "image_encoder" in self.fill.backbone.components
         self.identity = {
             **self.fill.describe(config),
-            "adapter": get_source_name(config.adapter) if config.adapter and lora else "none",
+            "adapter": get_source_name(lora),
             "adapter_hash": lora_hash[:16],
             "text": "zeros and Redux tokens" if self.redux else "prompt",
             "redux": get_source_name(config.redux) if config.redux else None,
@@ -54,7 +54,7 @@ class DiptychMethod:
         side = self.fill.resolution
         subject = get_subject(task.case)
         reference, _ = crop_to_subject(subject, size=side, margin=MARGIN)
-        crop, canvas, mask = build_canvas(task.source, task.mask, reference)
+        crop, canvas, mask = build_canvas(task.source, get_mask(task), reference)
         picture = self.fill.paint(canvas, mask, self._encode(reference, task), seed=task.seed)
         return paste_back(task.source, picture[:, side:], crop)
 

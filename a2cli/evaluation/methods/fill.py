@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from a2cli.evaluation.config import MethodConfig
+from a2cli.evaluation.methods.base import get_mask
 from a2cli.evaluation.methods.peer import FillPipeline
 from a2cli.evaluation.records.cases import Task
 from a2cli.images.geometry import resize
@@ -31,9 +32,10 @@ class FillMethod:
 
     def edit(self, task: Task) -> np.ndarray:
         """Repaint the photo; a mask too thin for the working size is what is left of it there, never nothing."""
-        height, width = task.mask.shape
+        mask = get_mask(task)
+        height, width = mask.shape
         size = get_size(height, width, self.fill.resolution, self.fill.backbone.traits.token_px)
-        cover, case = resize(task.mask.astype(np.float32), size), task.case
+        cover, case = resize(mask.astype(np.float32), size), task.case
         small = cover >= min(0.5, float(cover.max()))
         picture = self.fill.paint(
             resize(task.source, size),

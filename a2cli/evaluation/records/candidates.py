@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from a2cli.errors import A2Error, DataError
+from a2cli.evaluation.editing.recipes import read_region
 from a2cli.evaluation.records.cases import Case, CaseEntry, CaseFailure
 from a2cli.evaluation.records.protocols import Protocol
 from a2cli.evaluation.records.tasks import build_shot, fit_edit
@@ -99,7 +100,8 @@ def _build(
     try:
         if isinstance(last, EditFile):
             case = _start_from(case, load_edit(last))
-        shot = build_shot(case, mask, load_edit(found))
+        edited = load_edit(found)
+        shot = build_shot(case, mask, edited, read_region(found.path, edited.shape[:2]))
         if isinstance(last, CaseFailure):
             shot = replace(shot, source=None)
     except A2Error as error:

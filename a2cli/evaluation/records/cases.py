@@ -17,7 +17,8 @@ class Case:
     known (GEdit, unpaired VITON-HD), the reference where there is none but the prompt. `prompt` says what the edit
     shows, `source_prompt` what the source does where that is known, `instruction` what is to be done where a data set
     words that apart. With `resize_edits` an edit of another size is brought to the photo's, as the data set's own
-    script does.
+    script does. Of a photo that a sentence asks to edit, `task` is the kind of edit, `keyword` the words that name the
+    thing, and `named` what can be seen of it before; `mask` is then all that changes.
     """
 
     id: str
@@ -32,6 +33,9 @@ class Case:
     instruction: str = ""
     resize_edits: bool = False
     source_prompt: str = ""
+    task: str = ""
+    keyword: str = ""
+    named: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class CaseEntry:
 
     `group` is what it shares with others that are not independent of it (session, object, video), "" for none; `turn`
     counts within a session from 1, `before` is the turn from whose edit this one starts, where it does so. `aliases`
-    are other names of its edits, as its data set's own tools write them: paths without ending. `load` raises
-    `DataError` naming record and cause.
+    are other names of its edits, as its data set's own tools write them: paths without ending. `task` is that of its
+    case, "" where there is none or nobody asked. `load` raises `DataError` naming record and cause.
     """
 
     id: str
@@ -54,6 +58,7 @@ class CaseEntry:
     turn: int = 1
     aliases: tuple[str, ...] = ()
     before: CaseEntry | None = None
+    task: str = ""
 
 
 def add_turns_before(entries: Iterable[CaseEntry]) -> list[CaseEntry]:
@@ -74,12 +79,12 @@ def add_turns_before(entries: Iterable[CaseEntry]) -> list[CaseEntry]:
 class Task:
     """A case under one protocol's mask, as a method gets it: `source` has its hole (GREY) where the case asks so.
 
-    `seed` is a function of the run's seed and the case's id alone.
+    `mask` is None where the protocol gives none. `seed` is a function of the run's seed and the case's id alone.
     """
 
     case: Case
     protocol: str
-    mask: np.ndarray
+    mask: np.ndarray | None
     source: np.ndarray
     seed: int
 

@@ -1,4 +1,4 @@
-"""Under which masks edits are made: the exact one, a rough one, its box, and stated changes of the exact one."""
+"""Under which masks edits are made: exact ones, rough ones, boxes, stated changes of the exact one, or none."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from a2cli.files import show_name
 from a2cli.masks.augment import box_of
 from a2cli.masks.perturb import perturb
 
-Kind = Literal["fine", "rough", "box", "dilate", "erode", "shift"]
+Kind = Literal["fine", "rough", "box", "free", "dilate", "erode", "shift"]
 PLAIN: tuple[Kind, ...] = ("fine", "rough", "box")
 SWEEP = "16"  # px: Edit Where You Mean, table 6
 NAME = re.compile(rf"({'|'.join(CHANGES)})-(.+)")
-KNOWN = "fine, rough, box, dilate:R, erode:R, shift:R or shift:X,Y; all, sweep or sweep:R for several"
+FREE = "free"
+KNOWN = "fine, rough, box, free, dilate:R, erode:R, shift:R or shift:X,Y; all, sweep or sweep:R for several"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Protocol:
     name: str
     kind: Kind
     change: Perturbation | None = None
+
+    @property
+    def gives_mask(self) -> bool:
+        """Whether a method is given the mask; of `free`, whose mask is the exact one, only what measures is."""
+        return self.kind != FREE
 
     def apply(self, mask: np.ndarray, case_id: str) -> np.ndarray:
         """The given mask of an exact one, bool (H, W), not empty, both.
@@ -58,6 +64,8 @@ class Protocol:
         return {"kind": self.kind, "by": amounts, "text": self._get_text(amounts)}
 
     def _get_text(self, amounts: list[str]) -> str:
+        if not self.gives_mask:
+            return "no mask is given; values over a mask are over the exact one"
         if not amounts:
             return "the exact mask"
         if self.kind == "shift":
@@ -73,7 +81,7 @@ class Protocol:
 
 
 def parse_protocol(text: str, rough_radius: str) -> Protocol:
-    """One protocol of a command line: `fine`, `rough`, `box`, or a change such as `dilate:32` or `erode:8%`.
+    """One protocol of a command line: `fine`, `rough`, `box`, `free`, or a change such as `dilate:32` or `erode:8%`.
 
     A change may also be called by its name, `erode-8pct`. `rough_radius` is that of rough's dilation, in px or % of the
     object's size. Raises `ConfigError` for what is none, and for the names that stand for several (see
@@ -81,6 +89,8 @@ def parse_protocol(text: str, rough_radius: str) -> Protocol:
     """
     word = _spell(text)
     plain = next((kind for kind in PLAIN if kind == word), None)
+    if word == FREE:
+        return Protocol(FREE, "free")
     if plain == "fine":
         return Protocol("fine", "fine")
     if plain is not None:
@@ -89,7 +99,7 @@ def parse_protocol(text: str, rough_radius: str) -> Protocol:
     if name in ("all", "sweep"):
         raise ConfigError(f"protocols: {word} stands for several", hint=f"one of them: {KNOWN}")
     if name not in CHANGES or not colon:
-        hint = get_suggestion(name, [*PLAIN, *CHANGES, "all", "sweep"]) if name not in CHANGES else ""
+        hint = get_suggestion(name, [*PLAIN, FREE, *CHANGES, "all", "sweep"]) if name not in CHANGES else ""
         raise ConfigError(f"protocols: {text!r} is none", hint=hint or KNOWN)
     try:
         change = parse_perturbation(word)

@@ -34,6 +34,9 @@ _WORDS = {
     "dtype": "{}",
     "redux": "Redux {}",
     "text": "text: {}",
+    "keyword": "keyword {}",
+    "region": "region adapter told the {} region",
+    "region_change": "changed by {}",
 }
 _FLAGS: dict[tuple[str, Any], str] = {
     ("found", True): "edits of an earlier run",

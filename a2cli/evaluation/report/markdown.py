@@ -13,6 +13,7 @@ from a2cli.evaluation.report.markdown_notes import (
     format_table,
 )
 from a2cli.evaluation.results import Part, Results, Row, Score
+from a2cli.evaluation.scoring.against import Against, get_other, list_against
 from a2cli.evaluation.scoring.gate import list_judged
 from a2cli.evaluation.scoring.stats import get_difference
 from a2cli.metrics.table import METRICS, find_metric
@@ -26,6 +27,7 @@ HEADLINE = 5  # values that are told first, and by category
 FOLLOWS = "@mask and @crop follow the mask that was given, so under another one they are of other pixels."
 FIRST = (
     *("dino_i", "clip_i", "lpips_alex", "fid", "vlm", "vie_o"),
+    *("changed_outside", "leak", "l1_inside", "region_iou"),
     *("psnr@mask", "ssim@mask", "l1@mask", "patches", "histogram", "seam"),
 )
 
@@ -39,6 +41,7 @@ def build_markdown(results: Results, rows: Sequence[Row]) -> str:
     parts = [
         _build_head(results),
         "## Scores\n\n" + build_scores(results, first) if first else "",
+        _build_against(results, rows, keys),
         _build_drop(results, rows, keys),
         _build_categories(results, keys),
         build_judge_notes(results),
@@ -132,6 +135,29 @@ def _build_sweep(results: Results, keys: Sequence[str]) -> str:
             ]
             text += format_table(["masks", *map(mark, some), "n"], rows)
     return text
+
+
+def _build_against(results: Results, rows: Sequence[Row], keys: Sequence[str]) -> str:
+    """Every method minus the one that the settings name, in pairs."""
+    other, chosen = get_other(results), choose_headline(keys, COLUMNS)
+    if other is None or not chosen:
+        return ""
+    cells = {(one.protocol, one.method, one.key): tell_against(one) for one in list_against(results, rows)}
+    lines = [
+        [protocol, method, *(cells.get((protocol, method, key), NONE) for key in chosen)]
+        for protocol in results.protocols
+        for method in results.methods
+        if method != other
+    ]
+    name = escape_words(other)
+    note = f"Each method minus {name}, of the same records; in brackets as a share of {name}'s mean.\n\n"
+    return f"## Against {name}\n\n{note}{format_table(['masks', 'method', *map(mark, chosen)], lines)}"
+
+
+def tell_against(one: Against) -> str:
+    """ "-0.31 ± 0.04 (-42 %)"."""
+    share = "" if one.relative is None else f" ({one.relative:+.0%})".replace("%", " %")
+    return _format(one.difference.mean, one.difference.se, "+") + share
 
 
 def _build_drop(results: Results, rows: Sequence[Row], keys: Sequence[str]) -> str:

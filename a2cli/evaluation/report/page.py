@@ -12,9 +12,10 @@ from a2cli.evaluation.report.failed import FAILED_STYLE, build_failed, tell_fail
 from a2cli.evaluation.report.gallery_page import GALLERY_SCRIPT, GALLERY_STYLE, build_gallery_cards
 from a2cli.evaluation.report.identity import describe_masks, describe_method
 from a2cli.evaluation.report.judge_page import build_judge
-from a2cli.evaluation.report.markdown import list_keys
+from a2cli.evaluation.report.markdown import COLUMNS, choose_headline, list_keys, mark, tell_against
 from a2cli.evaluation.report.score_tables import TABLE_STYLE, build_costs, build_scores
 from a2cli.evaluation.results import Results, Row
+from a2cli.evaluation.scoring.against import get_other, list_against
 from a2cli.pages.filters import FILTER_SCRIPT
 from a2cli.pages.page import build_notes, build_page, build_section, build_table, build_tiles
 from a2cli.pages.plots import escape_text, show_number, show_percent
@@ -38,6 +39,8 @@ def build_report(results: Results, rows: Sequence[Row]) -> str:
         body += build_section("Scores", build_scores(results, look, keys))
     if failed := build_failed(results.failures, rows):
         body += build_section("What failed", failed)
+    if against := _build_against(results, rows, keys):
+        body += build_section(f"Against {escape_text(get_other(results))}", against)
     if costs := build_costs(results, look, keys):
         body += build_section("From mask to mask", costs)
     if panels := build_panels(results, look, keys):
@@ -77,6 +80,27 @@ def _build_head(results: Results, rows: Sequence[Row]) -> str:
         f'<h1>{escape_text(results.title)}</h1><p class="made">{escape_text(made)}</p>'
         f"{build_tiles(tiles)}{build_notes(notes)}"
     )
+
+
+def _build_against(results: Results, rows: Sequence[Row], keys: Sequence[str]) -> str:
+    """Paired differences to the method that the settings name; a table for each kind of mask."""
+    other, chosen = get_other(results), choose_headline(keys, COLUMNS)
+    if other is None:
+        return ""
+    cells = {(one.protocol, one.method, one.key): tell_against(one) for one in list_against(results, rows)}
+    tables = ""
+    for protocol in results.protocols:
+        lines = [
+            (method, *(cells.get((protocol, method, key), "–") for key in chosen))
+            for method in results.methods
+            if method != other
+        ]
+        tables += build_table(
+            ("method", *map(mark, chosen)),
+            lines,
+            caption=f"{protocol}: method minus {other}, of the same records",
+        )
+    return tables
 
 
 def _build_details(results: Results, rows: Sequence[Row]) -> str:

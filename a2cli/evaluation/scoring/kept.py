@@ -33,6 +33,8 @@ def digest_shot(shot: Shot) -> str:
         shot.target,
         shot.ref_rgb,
         shot.ref_mask,
+        shot.exact,
+        shot.region,
     ):
         digest.update(b"none" if array is None else f"{array.dtype}{array.shape}".encode())
         if array is not None:

@@ -10,7 +10,7 @@ from a2cli.evaluation.results import Results, Row
 from a2cli.metrics.measure import Measure
 from a2cli.metrics.table import MetricInfo
 
-OUTSIDE = ("preservation", "seam")  # families that a mask of the whole picture leaves nothing to
+OUTSIDE = ("preservation", "leakage", "seam")  # families that a mask of the whole picture leaves nothing to
 NO_EDIT = "no edit was measured"
 
 
@@ -80,6 +80,8 @@ def explain(info: MetricInfo, rows: Sequence[Row], failures: Sequence[CaseFailur
         return "the judge gave no mark (see judge)"
     if info.family in OUTSIDE and all(row.mask_share == 1 for row in measured):
         return "the mask covers the whole picture"
+    if info.family == "region":
+        return "no method told which region it edited (methods with localize do)"
     few = "fewer than two edits, or " if info.of_set else ""
     return f"{few}no edit of a record with a {' and a '.join(info.needs)}" if info.needs else NO_EDIT
 

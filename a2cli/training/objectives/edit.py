@@ -12,6 +12,7 @@ from torch import nn
 
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
 from a2cli.data.order import get_buckets
+from a2cli.data.records import Pair
 from a2cli.data.source import PairSource, open_source
 from a2cli.engine.prepare import to_pixels
 from a2cli.errors import ConfigError
@@ -43,15 +44,14 @@ class EditObjective:
         self.config = config
         self.backbone = open_base(config, half=half)
         self.device = self.backbone.device
-        self.trainable = build_trainable(self.backbone, config)
+        self.two_pass = TwoPass(self.backbone.transformer, guidance=config.flow.guidance)
+        self.trainable = build_trainable(self.backbone, config, self.two_pass.state)
         self.experts, self.modules = self.trainable.experts, self.trainable.modules
+        self.two_pass.experts = self.experts
         self.encodings = Encodings(self.backbone, config)
-        self.two_pass = TwoPass(
-            self.backbone.transformer, guidance=config.flow.guidance, experts=self.experts
-        )
         if config.gradient_checkpointing:
             self.two_pass.enable_gradient_checkpointing()
-        self.usage = UsageCount(self.experts) if self.experts else None
+        self.usage = UsageCount(self.experts) if self.experts and config.adapter else None
         self.tap: FeatureTap | None = None
         if self.experts and config.loss.contrastive:
             kinds = {spec.name: spec.kind for spec in self.backbone.get_blocks()}
@@ -73,7 +73,7 @@ class EditObjective:
     @cached_property
     def grids(self) -> SampleGrids:
         """The fixed triplets, opened when the first grid is made."""
-        return SampleGrids(self.backbone, self.experts, self.config)
+        return SampleGrids(self.backbone, self.config, self.two_pass)
 
     def place(self, processes: Processes) -> None:
         """Move the frozen parts to the device, and encode what is encoded once."""
@@ -93,25 +93,32 @@ class EditObjective:
         return list(self.trainable.named_parameters().items())
 
     def make_batch(self, step: int, samples: Sequence[int]) -> dict[str, Any]:
-        """Prepared edits: pictures (B, h, w, 3) uint8, masks (B, h, w) bool, token weights, prompts, categories.
+        """Prepared edits; see `prepare`."""
+        return self.prepare(step, samples, [self.source.get_pair(sample) for sample in samples])
 
-        Positions are shared within a batch: the first sample decides the working size of all.
+    def prepare(self, step: int, samples: Sequence[int], pairs: Sequence[Pair]) -> dict[str, Any]:
+        """Prepare edits: pictures (B, h, w, 3) uint8, masks (B, h, w) bool, token weights, prompts, categories.
+
+        Positions are shared within a batch: the first sample decides the working size of all. Removals are left out,
+        as nothing comes with a reference; where there is nothing else one stays and counts for nothing. `row` are the
+        places in `samples` of those that are left.
         """
-        traits, size, made = self.backbone.traits, None, []
-        for sample in samples:
-            pair = self.source.get_pair(sample)
-            size = size or get_size(pair.tar_mask, self.config.data, traits.token_px)
-            made.append(
-                make_sample(
-                    pair,
-                    self.config,
-                    size=size,
-                    step=step,
-                    sample=sample,
-                    token_px=traits.token_px,
-                    start=traits.prior_noise is not None,
-                )
+        rows = [row for row, pair in enumerate(pairs) if pair.task != "remove"] or [0]
+        traits, made = self.backbone.traits, []
+        size = get_size(pairs[rows[0]].tar_mask, self.config.data, traits.token_px)
+        for row in rows:
+            sample = make_sample(
+                pairs[row],
+                self.config,
+                size=size,
+                step=step,
+                sample=samples[row],
+                token_px=traits.token_px,
+                start=traits.prior_noise is not None,
             )
+            made.append({**sample, "row": row})
+        if pairs[rows[0]].task == "remove":
+            made[0]["weight"] *= 0
         return collate(made)
 
     def count(self, batch: dict[str, Any]) -> float:
@@ -123,6 +130,7 @@ class EditObjective:
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """One context pass and `noise_draws` target passes a sample; the loss counts masked tokens only."""
         draws, traits = self.config.flow.noise_draws, self.backbone.traits
+        seeds = [seeds[row] for row in batch["row"]]
         condition, clean, start = self._encode(batch)
         if self.tap:
             with self.tap:
@@ -139,6 +147,7 @@ class EditObjective:
             sigma,
             repeat_condition(condition, draws),
             context.repeat(draws),
+            **self.get_target_inputs(batch, condition),
         )
         weight = batch["weight"].to(clean).repeat_interleave(draws, 0)[..., None]
         loss = flow_matching_loss(velocity.float(), velocity_target(clean, noise), weight, total, check=False)
@@ -150,7 +159,7 @@ class EditObjective:
         """The condition, the target's clean tokens, and those the flow starts from where it starts from any."""
         pictures = {
             key: to_pixels(batch[key].to(self.device, non_blocking=True))
-            for key in ("source", "masked", "reference", "start")
+            for key in ("target", "masked", "reference", "start")
             if key in batch
         }
         mask = batch["mask"].to(self.device, non_blocking=True)[:, None].float()
@@ -158,7 +167,7 @@ class EditObjective:
             pictures["masked"], mask, pictures["reference"], batch["prompt"]
         )
         with torch.no_grad():
-            clean = self.encodings.encode_target(pictures["source"]).float()
+            clean = self.encodings.encode_target(pictures["target"]).float()
             start = self.backbone.encode_pixels(pictures["start"]).float() if "start" in pictures else None
         return condition, clean, start
 
@@ -213,8 +222,18 @@ class EditObjective:
             extra = extra + self.config.loss.contrastive * term
         return extra, figures
 
+    def get_target_inputs(self, batch: dict[str, Any], condition: Condition) -> dict[str, Any]:
+        """What the target pass is told besides: nothing here."""
+        return {}
+
+    def get_group(self, name: str) -> str:
+        """One group: all gradients are clipped together."""
+        return ""
+
     def describe(self, step: int) -> dict[str, Any]:
-        """The stage in force, or "mixed"."""
+        """The stage in force, or "mixed"; nothing where no edit is learned."""
+        if not self.config.loss.flow:
+            return {}
         mats = self.config.mats
         return {"stage": "mixed" if mats.mode == "mixed" else get_stage(step, self.config.steps, mats)}
 

@@ -110,6 +110,10 @@ class VaeObjective:
         parts = {"l1": l1, "mse": mse, "edges": edges, "colour": colour, "spread": spread}
         return loss * (len(pixels) / total), {name: part.item() for name, part in parts.items()}
 
+    def get_group(self, name: str) -> str:
+        """All gradients are clipped together."""
+        return ""
+
     def describe(self, step: int) -> dict[str, Any]:
         """No curriculum."""
         return {}

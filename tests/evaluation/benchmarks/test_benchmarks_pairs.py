@@ -295,5 +295,6 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
 def test_magic_brush_as_pairs_takes_the_edit_for_the_reference(tmp_path: Path) -> None:
     folder = write_magic_brush(tmp_path / "mb")
     case = get_cases(folder, benchmark="pairs")["139306-2"].load()
-    assert case.hole and case.ref_rgb is not None
-    assert np.array_equal(case.ref_rgb, make_rgb(139308)) and np.array_equal(case.source, make_rgb(139308))
+    assert case.ref_rgb is not None and case.target is not None and not case.hole
+    assert np.array_equal(case.ref_rgb, make_rgb(139308)) and np.array_equal(case.target, make_rgb(139308))
+    assert not np.array_equal(case.source, case.target)  # the turn before, which is edited

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_tasks import make_task
 from needs import needs_font
@@ -135,7 +136,8 @@ def list_rows() -> Iterator[tuple[str, MethodConfig]]:
 
 
 RUN = {f"ablation-{name}" for name in ("without-experts", "moe-ffn", "fine", "fine-rough", "full")} | {
-    "hold_out-no-wear"
+    "hold_out-no-wear",
+    *(f"region_ablation-{name}" for name in ("B-adapter", "C-loss", "G-all")),
 }
 ROWS = [pytest.param(stem, method, id=f"{stem}-{method.name}") for stem, method in list_rows()]
 
@@ -221,5 +223,5 @@ def test_shipped_rows_run(
     source = open_source(data, seed=0)
     assert not {source.get_pair(number).category for number in range(8)} & set(data.hold_out)
     trained = train_first(row, tmp_path)
-    edited = build_method(trained, device="cpu").edit(make_task())
+    edited = np.asarray(build_method(trained, device="cpu").edit(make_task()))
     assert edited.shape == make_task().source.shape

@@ -107,6 +107,7 @@ def test_all_that_a_value_may_depend_on_is_in_its_key() -> None:
         **dict.fromkeys(("edited", "source", "target"), other),
         **{"mask": ~case.mask, "ref_rgb": np.zeros((20, 20, 3), np.uint8), "ref_mask": None, "hole": False},
         **{"prompt": "b", "source_prompt": "b", "instruction": "b"},
+        **{"exact": ~case.mask, "region": case.mask},
     }
     assert changes.keys() | {"id"} == {field.name for field in fields(Shot)}
     keys = {name: digest_shot(replace(shot, **{name: value})) for name, value in changes.items()}
