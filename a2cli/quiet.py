@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
 
 # diffusers and peft import these where they are installed, and they say what they lack on this machine.
 _TALKATIVE = ("torchao", "bitsandbytes", "torch.utils._pytree")
@@ -19,3 +22,20 @@ def quieten_libraries() -> None:
     for library in _TALKATIVE:
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # autocast's norms on CPUs
+
+
+@contextmanager
+def loading_quietly(*libraries: str) -> Iterator[None]:
+    """Keep bars and reports of "transformers" and "diffusers" off stderr while weights load, then as before.
+
+    What matters of them is raised. Neither reads a variable for its bars. Imports the libraries.
+    """
+    with ExitStack() as after:
+        for library in libraries:
+            voice = import_module(f"{library}.utils.logging")
+            after.callback(voice.set_verbosity, voice.get_verbosity())
+            voice.set_verbosity(logging.CRITICAL)
+            if voice.is_progress_bar_enabled():
+                after.callback(voice.enable_progress_bar)
+                voice.disable_progress_bar()
+        yield

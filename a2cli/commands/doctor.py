@@ -49,8 +49,8 @@ def doctor(
     """Show versions, devices, memory and plugin errors; exit 1 when something a2 needs is broken."""
     if localize is not None:
         return _calibrate(dict(locals()))
-    if write:
-        raise ConfigError("--write goes with --localize", hint="--localize synth")
+    if write or model is not None:
+        raise ConfigError("--write and --model go with --localize", hint="--localize synth")
     from a2cli.commands.checks import run_checks
 
     broken = False
@@ -71,6 +71,8 @@ def _calibrate(given: dict[str, Any]) -> None:
     with open_console() as console:
         config = CalibrateConfig(given["localize"], **{name: given[name] for name in names})
         found = run_calibrate(config, console.progress)
+        if found.written:
+            console.note(f"written: {found.written}")
     if given["json"]:
         print(dumps(found.to_dict()))
         return

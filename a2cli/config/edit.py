@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from a2cli.config.localize import LocalizeOptions, check_threshold
+from a2cli.config.localize import LocalizeOptions, check_threshold, get_span
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 from a2cli.types import MAX_PIXELS
@@ -138,7 +138,7 @@ class EditConfig:
                 )
             return
         self.get_localize_options()
-        if self.keyword and self.keyword.strip().casefold() not in self.prompt.casefold():
+        if self.keyword and get_span(self.prompt, self.keyword) is None:
             raise ConfigError(
                 f"--keyword {self.keyword!r} is not in the prompt", hint="repeat words of --prompt"
             )

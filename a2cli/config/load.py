@@ -246,7 +246,8 @@ def _convert_union(choices: tuple[Any, ...], value: Any, path: str) -> Any:
     if value is None and type(None) in choices:
         return None
     first: _Invalid | None = None
-    exact = [c for c in choices if c is type(value)]
+    keys = isinstance(value, Mapping)
+    exact = [c for c in choices if c is type(value) or (keys and dataclasses.is_dataclass(c))]
     for choice in exact or [c for c in choices if c is not type(None)]:
         try:
             return _convert(choice, value, path)

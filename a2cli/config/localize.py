@@ -53,6 +53,16 @@ class LocalizeOptions:
                 raise ConfigError(f"localize.{name}: {value} is out of range", hint=f"0 to {high:g}")
 
 
+def get_span(prompt: str, keyword: str) -> tuple[int, int] | None:
+    """Where in a prompt a keyword stands, upper or lower case: (start, end); None where it does not."""
+    words = keyword.strip()
+    folded, wanted = prompt.casefold(), words.casefold()
+    if (len(folded), len(wanted)) != (len(prompt), len(words)):  # "ß" becomes "ss" and moves what follows
+        folded, wanted = prompt, words
+    start = folded.find(wanted)
+    return None if start < 0 else (start, start + len(words))
+
+
 def check_threshold(threshold: float | str) -> None:
     """ConfigError for a threshold that is neither "auto" nor in [0, 1]."""
     if threshold == "auto":

@@ -26,7 +26,7 @@ _HUES = (
     (346, "pink"),
     (361, "red"),
 )
-_COLOURS = ("black", "white", "grey", "brown", "beige", "olive", *dict.fromkeys(name for _, name in _HUES))
+COLOURS = ("black", "white", "grey", "brown", "beige", "olive", *dict.fromkeys(name for _, name in _HUES))
 _OWN_COLOUR = re.compile(r"^(?:red|green|orange|white|black|dark) (?=\w)")
 # Names that are no noun to be counted, or not what one would call the thing.
 _NAMES = {
@@ -102,12 +102,12 @@ def get_colour(rgb: np.ndarray, mask: np.ndarray) -> str:
     names = _classify(rgb[mask])
     if not len(names):
         return ""
-    shares = np.bincount(names, minlength=len(_COLOURS)) / len(names)
+    shares = np.bincount(names, minlength=len(COLOURS)) / len(names)
     first, second = np.argsort(-shares, kind="stable")[:2]
     if shares[first] >= _DOMINANT:
-        return _COLOURS[first]
+        return COLOURS[first]
     if shares[first] + shares[second] >= _BOTH:
-        return f"{_COLOURS[first]} and {_COLOURS[second]}"
+        return f"{COLOURS[first]} and {COLOURS[second]}"
     return "colourful"
 
 
@@ -117,13 +117,13 @@ def show_whole(caption: str) -> str:
 
 
 def _classify(pixels: np.ndarray) -> np.ndarray:
-    """Pixels (N, 3) uint8 -> (N,) indices into _COLOURS."""
+    """Pixels (N, 3) uint8 -> (N,) indices into COLOURS."""
     if not len(pixels):
         return np.zeros(0, int)
     hsv = cv2.cvtColor(np.ascontiguousarray(pixels[None]), cv2.COLOR_RGB2HSV)[0].astype(int)
     hue, saturation, value = hsv[:, 0] * 2, hsv[:, 1], hsv[:, 2]
     ends = np.array([end for end, _ in _HUES])
-    of_hue = np.array([_COLOURS.index(name) for _, name in _HUES])
+    of_hue = np.array([COLOURS.index(name) for _, name in _HUES])
     names = of_hue[np.searchsorted(ends, hue, side="right")]
     warm = (hue < 46) | (hue >= 346)
     for where, name in (
@@ -135,7 +135,7 @@ def _classify(pixels: np.ndarray) -> np.ndarray:
         ((saturation < 38) & (value > 205), "white"),
         (value < 60, "black"),
     ):
-        names[where] = _COLOURS.index(name)
+        names[where] = COLOURS.index(name)
     return names
 
 

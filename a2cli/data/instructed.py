@@ -10,10 +10,7 @@ from a2cli.data.instructions.phrases import TASKS
 
 SOURCE_PICTURES = ("src_image", "src_mask")
 INSTRUCTION_TEXTS = ("task", "keyword")
-INSTRUCTED = (
-    *SOURCE_PICTURES,
-    *INSTRUCTION_TEXTS,
-)  # beside the other columns, in data sets that hold such records
+INSTRUCTED = (*SOURCE_PICTURES, *INSTRUCTION_TEXTS)  # beside the others, in data sets that hold such records
 
 
 def is_there(value: Any) -> bool:

@@ -49,7 +49,8 @@ class Adapters:
 def choose_adapters(adapter: str | Sequence[str] | None, *, backbone: str, model: str | None) -> Adapters:
     """Sort adapter folders by kind; None: those shipped with the backbone, where `model` names no other.
 
-    "none" alone means none. Raises ConfigError for two of one kind and for "none" beside a folder.
+    "none" alone means none. Raises ConfigError for two of one kind and for "none" beside a folder, CheckpointError for
+    several folders one of which is not there.
     """
     if adapter is None:
         shipped = [SHIPPED / f"{backbone}-{kind}" for kind in ("mot", "region")]
@@ -62,6 +63,10 @@ def choose_adapters(adapter: str | Sequence[str] | None, *, backbone: str, model
         named = []
     folders: dict[Kind, str] = {}
     for folder in named:
+        if len(named) > 1 and not Path(folder).is_dir():  # one alone is its loader's to refuse
+            raise CheckpointError(
+                f"{show_name(folder)}: no such folder", hint="--adapter takes the folder a2 train wrote"
+            )
         kind = get_kind(folder)
         if kind in folders:
             raise ConfigError(
@@ -145,6 +150,40 @@ def load_region_adapter(
             dtype=dtype,
         )
     return model
+
+
+@contextmanager
+def bare(two_pass: TwoPass) -> Iterator[None]:
+    """Let experts and a low-rank adapter say nothing for a while, as if they were not there.
+
+    A low-rank adapter beneath experts is part of the weights they stand on (`load_experts`) and goes on speaking.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    experts = two_pass.experts
+    routings = [] if experts is None else [block.routing for block in experts.blocks]
+    before = [routing.suspended for routing in routings]
+    layers = [
+        module
+        for module in two_pass.transformer.modules()
+        if isinstance(module, BaseTunerLayer) and not module.disable_adapters
+    ]
+    trained = [(p, p.requires_grad) for layer in layers for p in layer.parameters()]  # the switch sets them
+    try:
+        two_pass.experts = None
+        for routing in routings:
+            routing.suspended = True
+        for layer in layers:
+            layer.enable_adapters(False)
+        yield
+    finally:
+        two_pass.experts = experts
+        for routing, suspended in zip(routings, before, strict=True):
+            routing.suspended = suspended
+        for layer in layers:
+            layer.enable_adapters(True)
+        for parameter, needed in trained:
+            parameter.requires_grad_(needed)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from a2cli.images.geometry import resize
 from a2cli.localize.filters import smooth
 from a2cli.localize.threshold import find_region
 from a2cli.masks.morph import get_iou
+from a2cli.metrics.region import get_auc
 
 if TYPE_CHECKING:
     import torch
@@ -40,15 +41,16 @@ SYNTH_SIZE = 256  # px of synthesised photos
 class CalibrateConfig:
     """Blocks of which model are scored on which pairs.
 
-    `data` is a folder of instruction pairs (its `split`) or "synth", `pairs` how many of them count, `threshold` as in
-    `LocalizeOptions`. `write` puts the best range into the model folder's traits. ConfigError for an impossible count.
+    `data` is a folder of instruction pairs or "synth", `pairs` how many of them count, of its `split`: choosing blocks
+    is training, and what was chosen is measured on other pairs. `write` puts the best range into the model folder's
+    traits. ConfigError for an impossible count.
     """
 
     data: str
     backbone: str = "nano"
     model: str | None = None
     pairs: int = 64
-    split: str = "test"
+    split: str = "train"
     seed: int = 0
     device: str = "auto"
     write: bool = False
@@ -62,7 +64,8 @@ class CalibrateConfig:
 class BlockScore:
     """How well a block, or several averaged, finds the named thing: means over pairs, `iou_se` its standard error.
 
-    `iou` after smoothing and Otsu's cut, `auc` of the bare attention against the thing's tokens, both in [0, 1].
+    `iou` after smoothing and Otsu's cut, `auc` of the bare attention against the tokens that the thing fills by more
+    than half, both in [0, 1]; NaN where no pair has such tokens and others.
     """
 
     blocks: tuple[str, ...]
@@ -193,15 +196,6 @@ def choose_range(samples: list[tuple[np.ndarray, np.ndarray]]) -> list[int]:
             if float(np.mean(ious)) > best:
                 best, found = float(np.mean(ious)), list(range(start, stop + 1))
     return found
-
-
-def get_auc(values: np.ndarray, truth: np.ndarray) -> float:
-    """Area under the ROC curve: how often a marked place has the higher value, ties half; NaN with one side empty."""
-    marked, other = values[truth], np.sort(values[~truth])
-    if not marked.size or not other.size:
-        return float("nan")
-    below = np.searchsorted(other, marked, "left") + np.searchsorted(other, marked, "right")
-    return float(below.mean() / (2 * other.size))
 
 
 def find_traits_folder(config: CalibrateConfig) -> Path:

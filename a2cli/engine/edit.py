@@ -25,11 +25,13 @@ from a2cli.images.geometry import get_blend_weight
 from a2cli.images.write import compose, get_target_format, save_mask
 
 if TYPE_CHECKING:
+    from a2cli.engine.hold import Hold
     from a2cli.engine.localize import Localization
     from a2cli.engine.pipeline import EditPipeline
 
 Progress = Callable[[str, int, int], None]
 Note = Callable[[str], None]
+LEAST_SHOWN = 0.0005  # share of a photo that is 0.1 % when rounded
 log = logging.getLogger(__name__)
 
 
@@ -146,46 +148,43 @@ def _generate(config: EditConfig, inputs: Inputs, progress: Progress | None, not
         region=None if found is None else mask,
         callback=on_step,
     )
-    weight = _get_weight(mask, config.feather)
+    whole = _get_weight(mask, config.feather)
+    weight = whole if edited.region is None else whole * edited.region
     recipe = get_recipe(config, pipeline, mask)
     if found is not None:
         recipe["localize"] = describe_found(found, pipeline.region_hash)
     if edited.hold is not None:
-        whole = weight
-        weight = weight if edited.region is None else weight * edited.region
-        recipe["localize"] = {
-            "way": "mask",
-            "tokens_left": edited.hold.left,
-            "held": edited.hold.reason or "yes",
-            "adapter_hash": pipeline.region_hash[:16],
-            "region_sha256": _digest(weight),
-        }
+        recipe["localize"] = describe_hold(edited.hold, weight, pipeline.region_hash)
         if note:
-            kept = _get_share(weight) / max(_get_share(whole), 1e-9)
-            note(
-                f"region hold: {100 * (1 - kept):.0f} % of the mask goes back to the photo"
-                if edited.hold.held
-                else f"region hold: nothing is held, {edited.hold.reason}"
-            )
+            note(_tell_of_hold(edited.hold, _get_share(weight) / max(_get_share(whole), 1e-9)))
     return _Painted(edited.pictures, weight, recipe)
+
+
+def _tell_of_hold(hold: Hold, kept: float) -> str:
+    """The line about a hold; `kept` is the share of the mask that is edited after all."""
+    if not hold.held:
+        return f"region hold: nothing is held, {hold.reason}"
+    return f"region hold: {100 * (1 - kept):.0f} % of the mask goes back to the photo"
 
 
 def _localize(config: EditConfig, pipeline: EditPipeline, inputs: Inputs, note: Note | None) -> Localization:
     """Find the region of an edit without a mask; DataError where the prompt names no place."""
     from a2cli.engine.localize import localize
+    from a2cli.localize.keywords import show_words
 
     found = localize(pipeline, inputs.photo.rgb, config.prompt, options=config.get_localize_options())
     if config.save_attention:  # of a failure as well: it shows why
         save_mask(found.soft, config.save_attention)
+    words = show_words(found.keyword)
     if found.diffuse:
         raise DataError(
-            f"{show_name(inputs.name)}: seen as a global edit: {found.reason} ({found.keyword!r}, by {found.way})",
+            f"{show_name(inputs.name)}: seen as a global edit: {found.reason} ({words}, by {found.way})",
             hint="give --mask, --keyword with the words that name the thing, or --threshold",
         )
     if note:
+        percent = f"{100 * found.share:.1f}" if found.share >= LEAST_SHOWN else "under 0.1"
         note(
-            f"region: {100 * found.share:.1f} % of the photo, found by {found.way} from {found.keyword!r}, "
-            f"threshold {found.threshold:.2f}"
+            f"region: {percent} % of the photo, found by {found.way} from {words}, threshold {found.threshold:.2f}"
         )
     return found
 
@@ -195,20 +194,9 @@ def _load_pipeline(config: EditConfig, progress: Progress | None) -> EditPipelin
 
     if progress:
         progress("loading", 0, 1)
-    _silence_libraries()
     return EditPipeline.load(
         config.backbone, model=config.model, adapter=config.adapter, device=config.device, dtype=config.dtype
     )
-
-
-def _silence_libraries() -> None:
-    """Keep the progress bars and advice of diffusers and transformers off stderr; both read no variable for it."""
-    import diffusers.utils.logging
-    import transformers.utils.logging
-
-    for library in (diffusers.utils.logging, transformers.utils.logging):
-        library.disable_progress_bar()
-        library.set_verbosity_error()
 
 
 def get_recipe(config: EditConfig, pipeline: EditPipeline, mask: np.ndarray) -> dict[str, Any]:
@@ -238,6 +226,17 @@ def describe_found(found: Localization, region_hash: str) -> dict[str, Any]:
         "blocks": list(found.blocks),
         "adapter_hash": region_hash[:16],
         "region_sha256": _digest(found.region),
+    }
+
+
+def describe_hold(hold: Hold, weight: np.ndarray, region_hash: str) -> dict[str, Any]:
+    """What a recipe says of a mask that was narrowed; `weight` (H, W) is how much of the picture shows."""
+    return {
+        "way": "mask",
+        "tokens_left": hold.left,
+        "held": hold.reason or "yes",
+        "adapter_hash": region_hash[:16],
+        "region_sha256": _digest(weight),
     }
 
 

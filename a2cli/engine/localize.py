@@ -1,15 +1,14 @@
 """Where in a photo a prompt's edit goes, without a mask: attention of its words, or a trained predictor.
 
 EditMGT, section 3.2 and appendix B.2: attention rows of the keyword, averaged over coherent blocks, smoothed, cut at a
-threshold. "Edit Where You Mean", section 3.6: a head that predicts the mask. Experts and low-rank adapters look away:
-attention is read from the backbone as it was trained to find things.
+threshold. "Edit Where You Mean", section 3.6: a head that predicts the mask. Experts and low-rank adapters look away
+(`adapters.bare`): attention is read from the backbone as it was trained to find things.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,9 +18,10 @@ import torch
 
 from a2cli.config.localize import LocalizeOptions
 from a2cli.config.suggest import get_suggestion
-from a2cli.context.passes import Condition, TwoPass
+from a2cli.context.passes import Condition
 from a2cli.context.recording import recording
 from a2cli.data.order import choose_bucket, get_buckets
+from a2cli.engine.adapters import bare
 from a2cli.engine.figure import get_size
 from a2cli.engine.prepare import choose_size, to_pixels
 from a2cli.engine.words import find_words, get_rows, get_text_reader
@@ -30,7 +30,7 @@ from a2cli.images.geometry import crop_image, get_zoom_crop, paste_back, resize
 from a2cli.localize.filters import smooth
 from a2cli.localize.interpolate import upsample
 from a2cli.localize.maps import AttentionRecorder, Layout, RecordPlan, choose_blocks
-from a2cli.localize.threshold import find_region, get_region, is_diffuse, scale_map
+from a2cli.localize.threshold import Trouble, find_region, get_region, is_diffuse, scale_map
 from a2cli.masks.morph import dilate_disc
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ CONTEXT = 1.6  # side of the second look over the found region's
 SMALL = 0.25  # share of the photo below which a region is looked at again
 PREDICTED = 0.5  # probability from which on a pixel is predicted to change
 LONGEST = 8.0  # aspect up to which a photo keeps its own
+_REASONS: dict[Trouble, str] = {
+    "": "",
+    "not finite": "the attention is not finite",
+    "flat": "the attention is the same everywhere",
+    "nothing above the threshold": "nothing reaches the threshold",
+}
+_TOO_SMALL = "what reaches the threshold is smaller than a pixel of the photo"
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ def localize(
 
     `way`, `keyword` and `threshold` stand in for those of `options`. "auto" takes the predictor where a region adapter
     brings one. A small region is looked at again from nearby (`options.refine`). Raises ConfigError for an empty
-    prompt and a keyword that is not in it, DataError for one that the model reads no more of, BackboneError where the
-    backbone or the adapter cannot do it.
+    prompt and a keyword that is not in it, DataError for attention to words behind what the model reads (a predictor
+    takes what there is), BackboneError where the backbone or the adapter cannot do it.
     """
     options = options or LocalizeOptions()
     if way is not None:
@@ -117,6 +124,7 @@ def localize(
     traits = pipeline.backbone.traits
     sight = look_over(seeker.look, photo, traits.resolution, traits.token_px, refine=options.refine)
     region, look = sight.region, sight.look
+    reason = look.reason or ("" if region.any() else _TOO_SMALL)
     mask = grow(region, options.dilate, 0.5 * traits.token_px * sight.scale)
     return Localization(
         sight.soft,
@@ -126,8 +134,8 @@ def localize(
         keyword=seeker.keyword,
         threshold=look.threshold,
         blocks=seeker.blocks if seeker.way == "attention" else (),
-        diffuse=bool(look.reason),
-        reason=look.reason,
+        diffuse=bool(reason),
+        reason=reason,
     )
 
 
@@ -154,9 +162,9 @@ def look_over(
     if crop.scale * sight.scale <= 1:
         return sight
     closer = look(crop_image(photo, crop))
-    if closer.reason:
-        return sight
     there = paste_back(np.zeros(size, np.float32), closer.region.astype(np.float32), crop) > 0.5
+    if closer.reason or not there.any():
+        return sight
     return Sight(np.clip(paste_back(soft, closer.soft, crop), 0, 1), there, closer, 1 / crop.scale)
 
 
@@ -181,9 +189,10 @@ class Seeker:
 
     def attend(self, picture: np.ndarray) -> np.ndarray:
         """Attention of the keyword to the picture's tokens: (rows, columns) float32 (EditMGT, eq. 3)."""
-        return (
-            self.record(picture).get_map("text", "context")[0].cpu().numpy().reshape(self._get_grid(picture))
-        )
+        attention = self.record(picture).get_map("text", "context")[0].cpu().numpy()
+        if not np.isfinite(attention).all():
+            raise BackboneError("the model's attention is NaN", hint="try --dtype float32")
+        return attention.reshape(self._get_grid(picture))
 
     def record(self, picture: np.ndarray) -> AttentionRecorder:
         """Run one context pass over a picture that is all visible, without a reference, and look on."""
@@ -191,7 +200,7 @@ class Seeker:
         layout = Layout(condition.text.shape[1], condition.masked.shape[1], 0)
         two_pass = self.pipeline.two_pass
         recorder = AttentionRecorder(RecordPlan(self.blocks, self.rows), layout)
-        with _bare(two_pass), recording(two_pass, recorder):
+        with bare(two_pass), recording(two_pass, recorder):
             two_pass.encode_context(condition)
         return recorder
 
@@ -236,13 +245,11 @@ class Seeker:
 def read_map(attention: np.ndarray, options: LocalizeOptions, size: tuple[int, int]) -> Look:
     """From attention (rows, columns) to a region at `size` (h, w): smooth, interpolate, cut, drop specks."""
     if float(np.ptp(scale_map(attention))) == 0:
-        return Look(
-            np.zeros(size, np.float32), np.zeros(size, bool), math.inf, "the attention is the same everywhere"
-        )
+        return Look(np.zeros(size, np.float32), np.zeros(size, bool), math.inf, _REASONS["flat"])
     fine = upsample(smooth(attention, options.filter, options.strength), size, "cubic")
     found = find_region(np.clip(fine, 0, None), options.threshold)
     soft = np.nan_to_num(scale_map(np.clip(fine, 0, None)))
-    reason = "" if found.tokens.any() else "nothing reaches the threshold"
+    reason = _REASONS[found.trouble]
     if not reason and options.threshold == "auto" and is_diffuse(soft, threshold=found.threshold):
         reason = "most of the picture is meant"
     return Look(soft, found.tokens, found.threshold, reason)
@@ -283,20 +290,3 @@ def grow(region: np.ndarray, share: float, least: float) -> np.ndarray:
     if share == 0 or not region.any():
         return region
     return dilate_disc(region, max(share * get_size(region), least))
-
-
-@contextmanager
-def _bare(two_pass: TwoPass) -> Iterator[None]:
-    """Let experts say nothing for a while."""
-    experts = two_pass.experts
-    routings = [] if experts is None else [block.routing for block in experts.blocks]
-    before = [routing.suspended for routing in routings]
-    try:
-        two_pass.experts = None
-        for routing in routings:
-            routing.suspended = True
-        yield
-    finally:
-        two_pass.experts = experts
-        for routing, suspended in zip(routings, before, strict=True):
-            routing.suspended = suspended

@@ -36,12 +36,12 @@ def get_output_paths(config: EditConfig, name: str) -> list[str]:
     maps = [Path(path) for path in (config.save_region, config.save_attention) if path]
     inputs = [Path(p) for p in (name, config.ref, config.mask, config.ref_mask) if p and p != "-"]
     for path in (*paths, *maps):
+        hint = "choose another file" if path in maps else "choose another -o"
+        new_folder = path not in maps and (config.out or "").endswith("/")
         try:
-            _check_target(path, inputs, new_folder=path not in maps and (config.out or "").endswith("/"))
+            _check_target(path, inputs, new_folder=new_folder, hint=hint)
         except OSError as error:
-            raise DataError(
-                f"{path}: cannot be written: {error.strerror}", hint="choose another -o"
-            ) from error
+            raise DataError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
     if config.save_region and config.save_attention and _is_same(*maps):
         raise ConfigError(f"{maps[0]}: region and attention would replace each other", hint="name two files")
     for path in maps:
@@ -65,14 +65,14 @@ def _is_same(a: Path, b: Path) -> bool:
     return os.path.abspath(a) == os.path.abspath(b)
 
 
-def _check_target(path: Path, inputs: list[Path], *, new_folder: bool) -> None:
+def _check_target(path: Path, inputs: list[Path], *, new_folder: bool, hint: str) -> None:
     if path.exists():
         if any(given.exists() and path.samefile(given) for given in inputs):
-            raise ConfigError(f"{path}: the output would replace an input", hint="choose another -o")
+            raise ConfigError(f"{path}: the output would replace an input", hint=hint)
         if not path.is_file():
-            raise DataError(f"{path}: not a regular file, nothing is written there", hint="choose another -o")
+            raise DataError(f"{path}: not a regular file, nothing is written there", hint=hint)
     if not new_folder and not path.parent.is_dir():
         raise DataError(f"{path.parent}: no such folder", hint="make it first")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir():
-        raise DataError(f"{above}: not a folder", hint="choose another -o")
+        raise DataError(f"{above}: not a folder", hint=hint)

@@ -22,6 +22,7 @@ from a2cli.images.border import continue_ground, correct_drift
 from a2cli.images.cutout import Cutout
 from a2cli.images.geometry import crop_mask, paste_back
 from a2cli.metrics.models import get_device
+from a2cli.quiet import loading_quietly
 
 if TYPE_CHECKING:
     from a2cli.engine.hold import Hold
@@ -90,7 +91,10 @@ class EditPipeline:
         device = get_device(device)
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         adapters = choose_adapters(adapter, backbone=backbone, model=model)
-        with remedy("download or export the model again, or name another --model"):
+        with (
+            remedy("download or export the model again, or name another --model"),
+            loading_quietly("diffusers", "transformers"),
+        ):
             loaded: Backbone = load_backbone_class(backbone).load(model, device=device, dtype=dtype)
         experts, recipe = load_experts(loaded, adapters, getattr(torch, dtype))
         buckets = recipe.get("buckets", False) is True  # older adapters and those of others say nothing of it

@@ -18,6 +18,7 @@ GROUND = (255, 255, 255)
 INK = (34, 34, 34)
 FAINT = (110, 110, 110)
 OUTLINE = ((255, 255, 255), (230, 0, 90))  # wide below, narrow on top: seen on any photo
+HEAT = (0.15, 0.75)  # weight of a map's colours over its photo, where the map is 0 and 1
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ def draw_outline(rgb: np.ndarray, mask: np.ndarray, *, width: int | None = None)
     for colour, thickness in zip(OUTLINE, (width + 2, width), strict=True):
         cv2.drawContours(drawn, contours, -1, colour, thickness)
     return drawn
+
+
+def draw_heat(rgb: np.ndarray, soft: np.ndarray) -> np.ndarray:
+    """Lay a map (H, W) in [0, 1] over its photo (H, W, 3) uint8 in grey: dark violet for 0, yellow for 1."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    soft = soft.clip(0, 1)
+    levels = np.round(soft * 255).astype(np.uint8)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
+    weight = (HEAT[0] + (HEAT[1] - HEAT[0]) * soft)[..., None]
+    return np.round(grey * (1 - weight) + colours * weight).astype(np.uint8)
 
 
 def save_sheet(path: str | Path, rows: Sequence[SheetRow], *, cell: int = 224, title: str = "") -> None:

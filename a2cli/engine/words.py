@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from a2cli.backbones.base import Backbone
+from a2cli.config.localize import get_span
 from a2cli.context.passes import Condition
 from a2cli.errors import BackboneError, ConfigError
-from a2cli.localize.keywords import find_keyword, get_token_rows
+from a2cli.localize.keywords import find_keyword, get_token_rows, show_words
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,13 @@ def find_words(prompt: str, keyword: str | None) -> tuple[int, int]:
         raise ConfigError("nothing says what is to be edited", hint="give --prompt, or --mask")
     if keyword is None:
         return find_keyword(prompt) or (0, len(prompt))
-    start = prompt.casefold().find(keyword.strip().casefold())
-    if start < 0 or len(prompt.casefold()) != len(
-        prompt
-    ):  # folding may lengthen a text, and move what follows
-        start = prompt.find(keyword.strip())
-    if start < 0:
-        raise ConfigError(f"--keyword {keyword!r} is not in the prompt {prompt!r}", hint="repeat words of it")
-    return start, start + len(keyword.strip())
+    span = get_span(prompt, keyword)
+    if span is None:
+        raise ConfigError(
+            f"--keyword {show_words(keyword)} is not in the prompt {show_words(prompt)}",
+            hint="repeat words of it, letter by letter",
+        )
+    return span
 
 
 def get_rows(reader: TextReader, prompt: str, span: tuple[int, int]) -> tuple[int, ...]:

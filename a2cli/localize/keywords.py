@@ -180,9 +180,9 @@ def get_token_rows(tokenizer: Any, prompt: str, span: Span | None, max_length: i
         if not special[row] and ids[row] not in marks and prompt[max(first, start) : min(last, end)].strip()
     )
     if not rows:
-        what = "the prompt" if span is None else f"{_show(prompt[start:end])} in the prompt"
+        what = "the prompt" if span is None else f"{show_words(prompt[start:end])} in the prompt"
         raise DataError(
-            f"{what} {_show(prompt)} reaches none of the model's {max_length} text tokens",
+            f"{what} {show_words(prompt)} reaches none of the model's {max_length} text tokens",
             hint="name the thing early, in few words",
         )
     return rows
@@ -211,7 +211,8 @@ def _align(tokenizer: Any, prompt: str, ids: list[int]) -> list[Span]:
             places.append((0, 0))
         else:
             raise DataError(
-                f"the tokenizer changes the prompt {_show(prompt)}", hint="plain words without special signs"
+                f"the tokenizer changes the prompt {show_words(prompt)}",
+                hint="plain words without special signs",
             )
     return places
 
@@ -225,5 +226,6 @@ def _get_bytes(token: str, is_bytes: bool) -> bytes:
     return token.removeprefix("##").removesuffix("</w>").replace("▁", " ").strip().encode()
 
 
-def _show(words: str) -> str:
+def show_words(words: str) -> str:
+    """Words in quotes for a message, cut where they are long."""
     return repr(words if len(words) <= _SHOWN else words[: _SHOWN - 1] + "…")

@@ -14,7 +14,7 @@ Pass = Literal["context", "target"]
 
 _SHARE = "share"  # of the target's attention that goes to the reference
 _CHUNK = 2**24  # attention weights held at a time
-_COHERENT = (28 / 42, 36 / 42)  # of the depth: the blocks the paper takes, 28 to 36 of 42
+_COHERENT = (28 / 42, 37 / 42)  # of the depth: the blocks the paper takes, 28 through 36 of 42
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,12 @@ class RecordPlan:
     """Which rows of which blocks are looked at.
 
     `text_rows` are token rows of the prompt, the same for a whole batch; with `reference` every row of the reference is
-    recorded too, which costs what attention itself costs. `heads` None takes every head.
+    recorded too, which costs what attention itself costs.
     """
 
     blocks: tuple[str, ...]
     text_rows: tuple[int, ...]
     reference: bool = False
-    heads: tuple[int, ...] | None = None
 
 
 class AttentionRecorder:
@@ -69,10 +68,6 @@ class AttentionRecorder:
         if name not in self.plan.blocks:
             return
         self._check(which, query, key)
-        heads = self.plan.heads
-        if heads is not None:
-            chosen = list(heads)
-            query, key = query[:, :, chosen], key[:, :, chosen]
         columns = slice(self.layout.text, self.layout.text + self.layout.photo)
         if which == "context":
             self._keep(name, query)
@@ -97,9 +92,9 @@ class AttentionRecorder:
         """
         return self._mean(source, which, blocks)
 
-    def get_reference_share(self, blocks: Sequence[str] | None = None) -> Tensor:
+    def get_reference_share(self) -> Tensor:
         """Share in [0, 1] of each target token's attention that goes to the reference: (B, M) float32."""
-        return self._mean(_SHARE, "target", blocks)
+        return self._mean(_SHARE, "target", None)
 
     def forget(self, which: Pass | None = None) -> None:
         """Start anew, in one pass or both. The context's queries stay until a context pass brings others."""
@@ -136,7 +131,7 @@ class AttentionRecorder:
 def choose_blocks(names: Sequence[str]) -> tuple[str, ...]:
     """Those of a model's blocks, in execution order, whose attention is the most coherent; one at least.
 
-    Between two thirds and 0.86 of the depth: the paper's 28th to 36th of 42 blocks.
+    Between two thirds and 0.88 of the depth: the paper's blocks 28 through 36, both included, of 42, counted from 0.
     """
     first, last = (round(share * len(names)) for share in _COHERENT)
     first = min(first, len(names) - 1)

@@ -9,9 +9,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-Keep = Literal["all", "largest"]
 Trouble = Literal["", "not finite", "flat", "nothing above the threshold"]
 
+MIN_SHARE = 0.1  # of the largest part; smaller ones are specks
 FLAT = 0.05  # a map whose values differ by less than this share of the highest says nothing
 DIFFUSE_SHARE = 0.6  # of the picture; a region beyond it is an edit of the whole
 DIFFUSE_RANGE = 0.1  # a soft mask whose values differ by less has not decided
@@ -19,7 +19,7 @@ DIFFUSE_RANGE = 0.1  # a soft mask whose values differ by less has not decided
 
 @dataclass(frozen=True)
 class FoundRegion:
-    """Where an edit goes: `tokens` (h, w) bool, the `threshold` on the map scaled to [0, 1], and what went wrong.
+    """Where an edit goes: `tokens` (h, w) bool, the map's own places, the `threshold` on it scaled to [0, 1].
 
     `trouble` is "" unless `tokens` is empty.
     """
@@ -30,7 +30,7 @@ class FoundRegion:
 
 
 def find_region(
-    map2d: np.ndarray, lam: float | Literal["auto"] = "auto", *, min_share: float = 0.1, keep: Keep = "all"
+    map2d: np.ndarray, lam: float | Literal["auto"] = "auto", *, min_share: float = MIN_SHARE
 ) -> FoundRegion:
     """Scale a map (h, w), choose its threshold and take what lies above; never an exception for a bad map."""
     if not np.isfinite(map2d).all():
@@ -39,7 +39,7 @@ def find_region(
     if _is_flat(map01):
         return FoundRegion(np.zeros(map2d.shape, bool), math.inf, "flat")
     threshold = choose_threshold(map01, lam)
-    tokens = get_region(map01, threshold, min_share=min_share, keep=keep)
+    tokens = get_region(map01, threshold, min_share=min_share)
     return FoundRegion(tokens, threshold, "" if tokens.any() else "nothing above the threshold")
 
 
@@ -71,13 +71,10 @@ def choose_threshold(map01: np.ndarray, lam: float | Literal["auto"]) -> float:
     return float((below + 0.5) / 255)
 
 
-def get_region(
-    map01: np.ndarray, threshold: float, *, min_share: float = 0.1, keep: Keep = "all"
-) -> np.ndarray:
-    """Tokens (h, w) bool with a value of `threshold` or more, in parts that touch, corners included.
+def get_region(map01: np.ndarray, threshold: float, *, min_share: float = MIN_SHARE) -> np.ndarray:
+    """Places (h, w) bool with a value of `threshold` or more, in parts that touch, corners included.
 
-    Parts smaller than `min_share` of the largest go, or all but the largest. A map that is flat or not finite has no
-    region.
+    Parts smaller than `min_share` of the largest go. A map that is flat or not finite has no region.
     """
     empty = np.zeros(map01.shape, bool)
     if not np.isfinite(map01).all() or _is_flat(map01):
@@ -88,8 +85,6 @@ def get_region(
         return empty
     sizes = stats[1:, cv2.CC_STAT_AREA]
     kept = sizes >= min_share * sizes.max()
-    if keep == "largest":
-        kept = np.arange(len(sizes)) == sizes.argmax()
     return np.concatenate([[False], kept])[labels]
 
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from a2cli.errors import CheckpointError, ConfigError
 from a2cli.files import PICKLE_SUFFIXES, replace_folder, write_bytes
 from a2cli.lora.config import LoraConfig
+from a2cli.mot.folder import read_tensors
 from a2cli.mot.inject import is_target
+from a2cli.mot.state import copy_state
 from a2cli.types import BlockSpec
 
 WEIGHTS, CONFIG, ORIGIN = "adapter_model.safetensors", "adapter_config.json", "a2_origin.json"
@@ -113,25 +115,17 @@ def load_lora(
             f"{folder}: made for base {origin['base_hash'][:16]}; this one has {base_hash[:16]}",
             hint="use the model it was trained on",
         )
-    tensors = _read_tensors(weights)
+    tensors = read_tensors(weights)
     try:
         config = PeftConfig.from_pretrained(str(folder))
         model = PeftModel(transformer, config, low_cpu_mem_usage=False)
     except (ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{folder / CONFIG}: does not fit this model: {reason}") from error
-    wanted = get_peft_model_state_dict(model)
-    for name, tensor in wanted.items():
-        if name not in tensors:
-            raise CheckpointError(f"{weights}: tensor {name} is missing")
-        if tensors[name].shape != tensor.shape:
-            found = tuple(tensors[name].shape)
-            raise CheckpointError(f"{weights}: tensor {name} has shape {found}, not {tuple(tensor.shape)}")
-    if extra := sorted(tensors.keys() - wanted.keys()):
-        raise CheckpointError(f"{weights}: tensor {extra[0]} belongs to no linear of this model")
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(tensors[name])
+    try:
+        copy_state(get_peft_model_state_dict(model), tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{weights}: {error.message}") from error
     for module in model.modules():
         for part in ("lora_A", "lora_B"):
             if hasattr(module, part):
@@ -154,17 +148,3 @@ def _read_origin(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     return origin
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged: {error}") from error
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values")
-    return tensors

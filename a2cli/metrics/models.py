@@ -17,6 +17,7 @@ from typing import Any
 from a2cli.backbones.loading import check_folder
 from a2cli.errors import A2Error, BackboneError, CheckpointError, DataError
 from a2cli.files import show_name
+from a2cli.quiet import loading_quietly
 
 REMEDY = "name a folder with its config.json and model.safetensors, or a hub id that can be reached"
 
@@ -53,7 +54,7 @@ def load_model(cls: Any, source: str, device: str, *, spare: tuple[str, ...] = (
 
     check_source(source)
     reach = get_reach(source)
-    with name_failure(source), _quiet():
+    with name_failure(source), loading_quietly("transformers"):
         model, info = cls.from_pretrained(
             source,
             use_safetensors=True,
@@ -79,7 +80,7 @@ def load_model(cls: Any, source: str, device: str, *, spare: tuple[str, ...] = (
 
 def load_processor(load: Callable[..., Any], source: str, **options: Any) -> Any:
     """Call an image processor's or a tokenizer's `from_pretrained` (`load`); failures as in `load_model`."""
-    with name_failure(source), _quiet():
+    with name_failure(source), loading_quietly("transformers"):
         return load(source, **get_reach(source), **options)
 
 
@@ -93,7 +94,7 @@ def check_source(source: str) -> None:
         raise BackboneError(f"{show_name(source)}: no such model folder", hint=REMEDY)
     from transformers import PreTrainedConfig
 
-    with name_failure(source), _quiet():
+    with name_failure(source), loading_quietly("transformers"):
         config, _ = PreTrainedConfig.get_config_dict(source, **get_reach(source))
     if "auto_map" in config:
         raise BackboneError(f"{show_name(source)}: asks for code of its own, which is refused")
@@ -178,19 +179,3 @@ def _find_damage(folder: Path) -> None:
 
 def _get_first_line(error: Exception) -> str:
     return show_name((str(error).strip() or type(error).__name__).splitlines()[0])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' bars and reports off stderr: what matters of them is raised."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -103,12 +103,15 @@ def read_info(
             raise CheckpointError(f"{path}: format {found}, not {kind[0]!r} version {kind[1]}")
         values = {f.name: content[f.name] for f in fields(cls)}  # type: ignore[arg-type]
         values["config"] = build_config(values["config"])
-    except (KeyError, TypeError, ValueError, A2Error) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, A2Error) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path}: its configuration cannot be read: {error}") from error
-    if not (isinstance(values["recipe"], dict) and values["dtype"] in DTYPES.values()):
-        raise CheckpointError(f"{path}: its configuration has a recipe or dtype of the wrong kind")
+    for name, wanted in (("backbone", str), ("base_id", str), ("base_hash", str), ("recipe", dict)):
+        if not isinstance(values[name], wanted):
+            raise CheckpointError(f"{path}: its configuration has a {name} of the wrong kind")
+    if values["dtype"] not in DTYPES.values():
+        raise CheckpointError(f"{path}: its configuration has a dtype of the wrong kind")
     return cls(**values)
 
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from a2cli.errors import BackboneError, CheckpointError, ConfigError
+from a2cli.errors import BackboneError, ConfigError
 from a2cli.mot.config import MotConfig
 from a2cli.mot.experts import MotLinear
 from a2cli.mot.router import Router, get_balance_loss
 from a2cli.mot.routing import BlockRouting
+from a2cli.mot.state import copy_state
 
 RoutingMode = Literal["route", "reuse"]
 RoutingState = dict[str, Tensor]
@@ -204,24 +205,9 @@ class MotModel:
         """The same parameters detached: the tensors of an adapter file. They share memory with the model."""
         return {name: parameter.detach() for name, parameter in self.named_parameters().items()}
 
-    @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Copy tensors into the experts and routers; nothing is copied unless all fit.
-
-        Raises CheckpointError naming the first tensor that is missing, unknown or of another shape.
-        """
-        own = self.named_parameters()
-        for name, parameter in own.items():
-            if name not in state:
-                raise CheckpointError(f"tensor {name} is missing")
-            if state[name].shape != parameter.shape:
-                found, wanted = tuple(state[name].shape), tuple(parameter.shape)
-                raise CheckpointError(f"tensor {name} has shape {found}, not {wanted}")
-        for name in state:
-            if name not in own:
-                raise CheckpointError(f"tensor {name} belongs to no block of this model")
-        for name, parameter in own.items():
-            parameter.copy_(state[name])
+        """Copy tensors into the experts and routers; see `copy_state` for what is refused."""
+        copy_state(self.named_parameters(), state)
         self.clear_routing()
 
     # Merging and leaving

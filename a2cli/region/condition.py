@@ -55,7 +55,8 @@ class ConditionEncoder(nn.Module):
 class SpatialGate(nn.Module):
     """How far the adapters may change each token, in [0, 1], learned from the mask (equation 6).
 
-    One gate for all blocks, as the equation reads. A fresh one is open under the mask and nearly shut outside.
+    One gate for all blocks, as the equation reads (table 5 counts one a block). A fresh one is open under the mask and
+    nearly shut outside.
     """
 
     def __init__(self, width: int) -> None:

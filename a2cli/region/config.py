@@ -29,11 +29,12 @@ _RANGES = {
 class PredictorConfig:
     """Shape of a `MaskPredictor`.
 
-    width: of its features. decoder_width: of queries and instruction; null: as wide. query_grid: side of the learned
-    query grid. layers: decoder layers, each with a FiLM of its own (the paper has one). encoder_layers: residual
-    convolutions on the patchified latents before the decoder (the paper has none). text_queries: learned queries that
-    pool the instruction. noise: the highest sigma training noises the latents to; 0 reads clean ones, as a predictor
-    does that is asked once, before an edit. Raises ConfigError for a value out of range.
+    width: of a picture's features. decoder_width: of what is asked of them: queries, instruction and the features as
+    the decoder reads them; null: as wide. query_grid: side of the learned query grid. layers: decoder layers, each with
+    a FiLM of its own (the paper has one). encoder_layers: residual convolutions on the patchified latents before the
+    decoder (the paper has none). text_queries: learned queries that pool the instruction. noise: the highest sigma
+    training noises the latents to (the paper's); 0 reads clean ones, as a predictor does that is asked once, before an
+    edit. Raises ConfigError for a value out of range.
 
     Source: Edit Where You Mean, section 3.6.
     """
@@ -51,9 +52,10 @@ class PredictorConfig:
         _check_ranges(self, optional=("decoder_width",))
         if not 0 <= self.noise <= 1:
             raise ConfigError(f"noise must lie in [0, 1], not {self.noise}")
-        for width in (self.width, self.decoder_width or self.width):
-            if width % self.num_heads or width % 4:
-                raise ConfigError(f"width must be a multiple of num_heads and of 4, not {width}")
+        for name in ("width", "decoder_width"):
+            width = getattr(self, name) or self.width
+            if width % self.num_heads or width % 4:  # of 4: rows and columns, sine and cosine
+                raise ConfigError(f"{name} must be a multiple of num_heads and of 4, not {width}")
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from a2cli.errors import BackboneError, CheckpointError
+from a2cli.errors import BackboneError
+from a2cli.mot.state import copy_state
 from a2cli.region.attention import Kept
 from a2cli.region.block import BlockAdapter
 from a2cli.region.condition import ConditionEncoder, SpatialGate
@@ -164,31 +164,14 @@ class RegionModel:
         """The parameters detached: the tensors of an adapter file. They share memory with the model."""
         return {name: parameter.detach() for name, parameter in self.named_parameters().items()}
 
-    @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Copy tensors into the model; nothing is copied unless all fit.
-
-        Raises CheckpointError naming the first tensor that is missing, unknown or of another shape.
-        """
-        own = self.named_parameters()
-        for name, parameter in own.items():
-            if name not in state:
-                raise CheckpointError(f"tensor {name} is missing")
-            if state[name].shape != parameter.shape:
-                found, wanted = tuple(state[name].shape), tuple(parameter.shape)
-                raise CheckpointError(f"tensor {name} has shape {found}, not {wanted}")
-        for name in state:
-            if name not in own:
-                raise CheckpointError(f"tensor {name} belongs to no part of this model")
-        for name, parameter in own.items():
-            parameter.copy_(state[name])
+        """Copy tensors into the model; see `copy_state` for what is refused."""
+        copy_state(self.named_parameters(), state)
 
     def remove(self) -> None:
         """Take the hooks out, so that the transformer is the plain one; a second call does nothing."""
-        if not self._hooks:
-            return
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
         for parameter, requires_grad in self._base_requires_grad.items():
             parameter.requires_grad_(requires_grad)
+        self._hooks, self._base_requires_grad = [], {}

@@ -18,6 +18,8 @@ KERNEL = 3  # side of the encoder's convolutions, in tokens: 5 costs a quarter m
 class MaskPredictor(nn.Module):
     """A decoder over a learned query grid, FiLMed by the pooled instruction, attending to patchified latents.
 
+    Equation 8 as a transformer's decoder: what the queries attend to is added to them, and a feed-forward follows; they
+    are brought to the token grid before the head, whose four channels are a token's 2 x 2 latent pixels, not behind it.
     Behind an encoder the queries begin with what it found at their place besides, so that the FiLM weighs that by the
     words. Any grid will do: they are interpolated to its aspect, about query_grid^2 of them and never more than tokens.
     What the predictor reads is detached, so that its loss trains nothing else. Source: section 3.6.
@@ -52,7 +54,7 @@ class MaskPredictor(nn.Module):
         return self.decode(self.encode(latents, grid), self.pool(text))
 
     def encode(self, latents: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Features (B, rows, columns, width) of a picture: the same for every instruction that is asked of it."""
+        """Features (B, rows, columns, width) of pictures, latents (B, N, C): the same for every instruction."""
         features = self.patchify(latents.detach().to(self.patchify.weight.dtype))
         features = (features + self._get_places(grid, features)).unflatten(1, grid)
         for block in self.encoder:
@@ -60,12 +62,12 @@ class MaskPredictor(nn.Module):
         return self.norm_features(features)
 
     def pool(self, text: Tensor) -> Tensor:
-        """One vector (B, width) of an instruction's states (B, T, L_h * J)."""
+        """One vector (B, decoder width) of an instruction's states (B, T, L_h * J); no gradient goes into these."""
         pooled: Tensor = self.instruction(text.detach().to(self.patchify.weight.dtype))
         return pooled
 
     def decode(self, features: Tensor, pooled: Tensor) -> Tensor:
-        """Logits (B, 2 rows, 2 columns) from a picture's features and an instruction."""
+        """Logits (B, 2 rows, 2 columns) from pictures' features and instructions, as `encode` and `pool` give them."""
         features = self.narrow(features)
         grid = features.shape[1], features.shape[2]
         keys = self.norm_keys(features.flatten(1, 2))
@@ -114,7 +116,10 @@ class InstructionPool(nn.Module):
 
 
 class Film(nn.Module):
-    """gamma * x + beta, both from the pooled instruction (B, width); x (B, ..., width). Source: Perez et al. 2018."""
+    """gamma * x + beta, gamma - 1 and beta linear in the pooled instruction (B, width); x (B, ..., width).
+
+    Source: Perez et al. 2018.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -161,14 +166,18 @@ class ConvBlock(nn.Module):
 def get_query_grid(grid: tuple[int, int], side: int) -> tuple[int, int]:
     """Rows and columns of queries for a token grid: of its aspect, about side^2 or fewer, no more than tokens."""
     scale = min(1.0, side / math.sqrt(grid[0] * grid[1]))
-    return max(1, round(grid[0] * scale)), max(1, round(grid[1] * scale))
+    rows, columns = (min(max(1, round(length * scale)), side**2) for length in grid)  # a strip has one row
+    return rows, columns
 
 
 def _resize(features: Tensor, cells: tuple[int, int]) -> Tensor:
-    """(B, rows, columns, width) on another grid."""
+    """(B, rows, columns, width) on another grid; on a coarser one every token counts."""
     if tuple(features.shape[1:3]) == cells:
         return features
-    return F.interpolate(_to_maps(features), cells, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    coarser = cells[0] < features.shape[1] or cells[1] < features.shape[2]
+    maps = _to_maps(features.float() if coarser else features)  # antialiased in float32 only
+    resized = F.interpolate(maps, cells, mode="bilinear", align_corners=False, antialias=coarser)
+    return resized.permute(0, 2, 3, 1).to(features.dtype)
 
 
 def _to_maps(features: Tensor) -> Tensor:

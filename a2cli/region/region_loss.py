@@ -8,8 +8,8 @@ from torch.nn import functional as F
 SMOOTH = 1.0  # cells added above and below: an empty mask that is predicted empty has Dice 1, not 0 / 0
 
 
-def mask_loss(logits: Tensor, mask: Tensor, *, dice_weight: float = 1.0) -> Tensor:
-    """BCE + dice_weight * (1 - soft Dice), a scalar.
+def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """BCE + 1 - soft Dice, a scalar: equation 9 with its lambda_dice of 1.
 
     logits (B, h, w), mask (B, h, w) in [0, 1], in float32 whatever comes in. Dice is taken of each picture, then
     averaged. Raises ValueError where the shapes differ.
@@ -18,7 +18,7 @@ def mask_loss(logits: Tensor, mask: Tensor, *, dice_weight: float = 1.0) -> Tens
         raise ValueError(f"logits are {tuple(logits.shape)}, the mask {tuple(mask.shape)}")
     logits, mask = logits.float(), mask.float()
     bce = F.binary_cross_entropy_with_logits(logits, mask)
-    return bce + dice_weight * (1 - get_dice(logits.sigmoid(), mask).mean())
+    return bce + (1 - get_dice(logits.sigmoid(), mask).mean())
 
 
 def get_dice(soft: Tensor, mask: Tensor) -> Tensor:

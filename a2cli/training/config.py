@@ -150,10 +150,13 @@ class FlowConfig:
 class LossConfig:
     """Weights of the error of the velocity and of what is added to it.
 
-    region_alpha: tokens of the object itself weigh 1 + alpha, the rest of a loose mask 1 ("Edit Where You
-    Mean", eq. 7). balance: weight of the load-balancing term. contrastive: weight of X2Edit's term (eq. 6-9),
-    which draws the features of one category together at temperature `tau`; over `contrastive_blocks`. These two
-    are terms of a micro-batch in one process: unlike the rest they depend on how samples are spread.
+    flow: of the velocity's error, 0 where no edit is learned. region_alpha: tokens of the object itself weigh
+    1 + alpha, the rest of a loose mask 1 ("Edit Where You Mean", eq. 7). mask: of predicted masks, where a region
+    adapter has a predictor (eq. 9; lambda_mask); 0 keeps that as it is. grounding: of the attention to what a sentence
+    names, as the section `grounding` says. balance: weight of the load-balancing term. contrastive: weight of X2Edit's
+    term (eq. 6-9), which draws the features of one category together at temperature `tau`; over
+    `contrastive_blocks`. The last four are terms of a micro-batch in one process: unlike the rest they depend on how
+    samples are spread.
     """
 
     flow: float = 1.0

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from a2cli.context.passes import TwoPass
@@ -18,7 +17,7 @@ from a2cli.data.records import Pair
 from a2cli.data.source import open_source
 from a2cli.engine.localize import Found, localize
 from a2cli.engine.pipeline import EditOptions, EditPipeline
-from a2cli.engine.sheet import Cell, SheetRow, draw_outline, save_sheet
+from a2cli.engine.sheet import Cell, SheetRow, draw_heat, draw_outline, save_sheet
 from a2cli.errors import ConfigError, DataError
 from a2cli.files import make_folder
 from a2cli.images.cutout import Cutout
@@ -104,7 +103,7 @@ class SampleGrids:
         assert pair.src_rgb is not None and pair.src_mask is not None
         try:
             found = localize(pipeline, pair.src_rgb, pair.prompt, way=self.way)
-        except ConfigError:  # a sentence of which too little is read
+        except (ConfigError, DataError):  # a sentence of which too little is read
             return []
         overlaps.append(get_iou(found.region, pair.src_mask))
         return [
@@ -134,16 +133,6 @@ class SampleGrids:
                 Cell(stage, result, f"{errors[-1]:.3f}"),
             ]
         return cells
-
-
-def draw_heat(photo: np.ndarray, soft: np.ndarray) -> np.ndarray:
-    """Lay a map (H, W) in [0, 1] over a photo (H, W, 3) uint8, greyed: dark where it is 0, yellow where it is 1."""
-    heat = cv2.cvtColor(
-        cv2.applyColorMap(np.round(soft.clip(0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO),
-        cv2.COLOR_BGR2RGB,
-    )
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None]
-    return np.round(0.65 * heat + 0.35 * grey).astype(np.uint8)
 
 
 def _take_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from a2cli.data.captions import COLOURS as PLAIN_COLOURS
 from a2cli.data.captions import get_colour
 from a2cli.data.glyphs import get_split_glyphs
 from a2cli.data.instructions.names import get_kind, get_thing_noun
@@ -23,23 +24,7 @@ from a2cli.data.taxonomy import CATEGORIES
 from a2cli.training.looks import get_keyword_span
 
 UNKNOWN = -100  # a class that nothing is said of; cross-entropy leaves it out
-COLOURS = (
-    "black",
-    "white",
-    "grey",
-    "brown",
-    "beige",
-    "olive",
-    "red",
-    "orange",
-    "yellow",
-    "green",
-    "turquoise",
-    "blue",
-    "purple",
-    "pink",
-    "colourful",
-)
+COLOURS = (*PLAIN_COLOURS, "colourful")  # all that `get_colour` says
 SHARED = 128  # width in which looks and words are compared
 COLOUR_WEIGHT = 0.5  # of a colour beside a name
 EPSILON = 1e-6

@@ -11,9 +11,12 @@ from a2cli.backbones.flux import NANO_FOLDER, FluxFillBackbone, NanoBackbone
 from a2cli.backbones.registry import check_backbone_name
 from a2cli.config.load import dump_yaml, load_config, to_dict
 from a2cli.data.source import SourceConfig, SourceReport, check_source, open_source
+from a2cli.engine.adapters import NONE
 from a2cli.errors import BackboneError
 from a2cli.lora.config import LoraConfig
 from a2cli.mot.config import MotConfig
+from a2cli.mot.folder import find_weights
+from a2cli.region import read_region
 from a2cli.training.budget import FLUX_FILL, Architecture, Budget, RunShape, get_budget, load_architecture
 from a2cli.training.checkpoint import check_output, load_checkpoint
 from a2cli.training.config import TrainConfig
@@ -74,6 +77,8 @@ def plan_run(config_path: str, overrides: Sequence[str] = (), *, resume: str | N
     checkpoint = check_output(Path(config.output_dir), resume)
     start = load_checkpoint(checkpoint)[1]["step"] if checkpoint else 0
     check_launch(config)
+    if config.model.train == "region":
+        _check_region(config)
     choose_trackers(config.trackers)
     source = check_source(open_source(config.data, seed=config.seed))
     if config.sample.path is not None:
@@ -82,6 +87,15 @@ def plan_run(config_path: str, overrides: Sequence[str] = (), *, resume: str | N
     budget = get_run_budget(config, half=half)
     parameters = budget.adapter // 4 if budget else _count_parameters(config)
     return Plan(config, source, parameters, budget, start, "bf16" if half else "fp32")
+
+
+def _check_region(config: TrainConfig) -> None:
+    """Find the base and the adapter that a region adapter goes on, and the one that it begins with."""
+    _find_architecture(config)
+    if config.model.adapter is not None and config.model.adapter != NONE:
+        find_weights(Path(config.model.adapter))
+    if config.model.region is not None:
+        read_region(config.model.region)
 
 
 def get_run_budget(config: TrainConfig, *, half: bool) -> Budget | None:

@@ -11,10 +11,10 @@ from torch import nn
 
 from a2cli.context.processor import PassState
 from a2cli.engine.adapters import choose_adapters, load_experts
-from a2cli.errors import CheckpointError
+from a2cli.errors import CheckpointError, ConfigError
 from a2cli.mot import MotModel
 from a2cli.mot.folder import check_base, find_weights, read_tensors
-from a2cli.region import RegionModel, inject_region, read_region, save_region
+from a2cli.region import RegionModel, get_sizes, inject_region, read_region, save_region
 from a2cli.training.config import TrainConfig
 from a2cli.training.encodings import get_encoder_digest
 from a2cli.training.trainable import gather, get_recipe
@@ -31,23 +31,33 @@ class RegionWeights:
 
     def __init__(self, backbone: Any, config: TrainConfig, state: PassState) -> None:
         assert config.region is not None
+        if config.region.instruction_layers > 1:
+            raise ConfigError(
+                f"region.instruction_layers: backbone {backbone.name} gives one layer of text states",
+                hint="leave it at 1",
+            )
         self.backbone, self.config = backbone, config
         self.experts: MotModel | None = None
         self.adapter_hash = ""
         blocks = backbone.get_blocks()  # with the base's own linears, before an adapter replaces them
         if config.model.adapter is not None:
             chosen = choose_adapters(config.model.adapter, backbone=backbone.name, model=config.model.path)
+            if "region" in chosen.folders:
+                raise ConfigError(
+                    f"model.adapter: {chosen.folders['region']} is a region adapter itself",
+                    hint="model.region begins with its weights",
+                )
             self.experts, _ = load_experts(backbone, chosen, backbone.transformer.dtype)
             self.adapter_hash = chosen.hash
         backbone.transformer.requires_grad_(False)
         torch.manual_seed(config.seed)
-        sizes = backbone.transformer.config
+        sizes = get_sizes(backbone.transformer)
         self.handle = inject_region(
             backbone.transformer,
             blocks,
             config.region,
-            text_dim=sizes.joint_attention_dim,
-            latent_dim=sizes.out_channels or sizes.in_channels,
+            text_dim=sizes["text_dim"],
+            latent_dim=sizes["latent_dim"],
             state=state,
         )
         if config.model.region is not None:
@@ -99,16 +109,11 @@ def begin_with(handle: RegionModel, folder: str, backbone: Any) -> None:
             f"{path}: made with another autoencoder or text encoder than this base's",
             hint="use the model that was saved beside it, or one trained on from that",
         )
-    state = handle.state_dict()
-    for name, tensor in read_tensors(path).items():
-        if name not in state:
-            raise CheckpointError(
-                f"{path}: tensor {name} has no place in this run", hint="keep its region settings"
-            )
-        if tensor.shape != state[name].shape:
-            found, wanted = tuple(tensor.shape), tuple(state[name].shape)
-            raise CheckpointError(f"{path}: tensor {name} has shape {found}, not {wanted}")
-        state[name].copy_(tensor)
+    tensors = read_tensors(path)
+    try:
+        handle.load_state_dict({**handle.state_dict(), **tensors})
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error.message}", hint="keep its region settings") from error
 
 
 def get_reads(backbone: Any) -> str:

@@ -3,9 +3,10 @@
     python examples/localize/lambda_sweep.py -o sweep          # the embedded model on 8 synthesised photos
     python examples/localize/lambda_sweep.py -n 50 --data DIR --backbone flux-fill -o sweep
 
-Every photo is looked at once for what its sentence names; the map is cut at each lambda, grown, and edited. Writes
-lambda_sweep.csv, one line a lambda with means over the photos, and lambda_sweep.svg: the share of the photo that is
-edited, the mean absolute difference (L1) to the photo in grey levels, and the overlap with the thing where it is known.
+In every photo the thing is looked for that its sentence names, without a second, closer look. The map is cut at each
+lambda, grown, and edited. Writes lambda_sweep.csv, one line a lambda with means over the photos, and lambda_sweep.svg:
+the share of the photo that is edited, the mean absolute difference (L1) to the photo in grey levels, and the overlap
+with the thing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2cli.config.localize import LocalizeOptions
+from a2cli.config.localize import LocalizeOptions, check_threshold
 from a2cli.data.records import Pair
 from a2cli.engine.calibrate import SYNTH, CalibrateConfig, list_pairs
 from a2cli.engine.localize import localize
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=Path, default=Path("lambda_sweep"))
     given = parser.parse_args(argv)
     try:
+        for threshold in given.lambdas:
+            check_threshold(threshold)
         points = sweep(given)
         make_folder(given.out)
         write_bytes(write_table(points).encode(), given.out / "lambda_sweep.csv")
@@ -71,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def sweep(given: argparse.Namespace) -> list[Point]:
     """Edit every pair's photo at every lambda."""
     pipeline = EditPipeline.load(given.backbone, model=given.model, adapter=given.adapter)
-    pairs = list(list_pairs(CalibrateConfig(given.data, pairs=given.pairs)))
+    pairs = list(list_pairs(CalibrateConfig(given.data, pairs=given.pairs, split="test")))
     points = []
     for threshold in sorted(given.lambdas):
         results = []

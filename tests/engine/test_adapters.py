@@ -13,7 +13,8 @@ from pictures import make_scene
 
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.context.passes import TwoPass
-from a2cli.engine.adapters import SHIPPED, choose_adapters, get_kind
+from a2cli.engine.adapters import SHIPPED, bare, choose_adapters, get_kind
+from a2cli.engine.localize import localize
 from a2cli.engine.pipeline import EditOptions, EditPipeline
 from a2cli.errors import CheckpointError, ConfigError
 from a2cli.images.cutout import cut_out
@@ -112,6 +113,8 @@ def test_shipped_ones_go_with_the_shipped_model() -> None:
 def test_what_does_not_go_together(folders: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="adapters of one kind"):
         choose_adapters((folders["mot"], folders["mot"]), backbone="nano", model=None)
+    with pytest.raises(CheckpointError, match=r"typo: no such folder \(--adapter takes"):
+        choose_adapters((folders["mot"], "typo"), backbone="nano", model=None)
     with pytest.raises(ConfigError, match="none stands beside a folder"):
         choose_adapters(("none", folders["mot"]), backbone="nano", model=None)
 
@@ -132,6 +135,19 @@ def test_each_kind_does_its_part(tiny_model: Path, folders: dict[str, str]) -> N
     all_three = load(tiny_model, folders["region"], folders["lora"], folders["mot"])
     assert np.array_equal(edit(all_three), results[2])
     assert not np.allclose(edit(all_three, region=True), results[2], atol=0.1)
+
+
+def test_a_low_rank_adapter_looks_away_and_comes_back(tiny_model: Path, folders: dict[str, str]) -> None:
+    plain, adapted = make_pipeline(tiny_model), load(tiny_model, folders["lora"])
+    before, needed = edit(adapted), [p.requires_grad for p in adapted.backbone.transformer.parameters()]
+    found = localize(adapted, PHOTO, "replace the cup")
+    assert np.array_equal(found.soft, localize(plain, PHOTO, "replace the cup").soft)
+    assert [p.requires_grad for p in adapted.backbone.transformer.parameters()] == needed
+    assert np.array_equal(edit(adapted), before)
+    with pytest.raises(RuntimeError, match="within"), bare(adapted.two_pass):
+        assert np.array_equal(edit(adapted), edit(plain))
+        raise RuntimeError("within")
+    assert np.array_equal(edit(adapted), before)
 
 
 def test_a_region_adapter_of_another_base_is_refused(

@@ -13,7 +13,7 @@ from edits import make_pipeline
 from a2cli.cli import main
 from a2cli.data.synth import SynthConfig
 from a2cli.data.synth_run import write_synthesised
-from a2cli.engine.calibrate import CalibrateConfig, choose_range, get_auc, list_pairs, run_calibrate
+from a2cli.engine.calibrate import CalibrateConfig, choose_range, list_pairs, run_calibrate
 from a2cli.engine.localize import get_blocks
 from a2cli.errors import ConfigError, DataError
 
@@ -24,19 +24,6 @@ def run_doctor(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[i
     capfd.readouterr()
     code = main(["doctor", *(str(a) for a in arguments)])
     return code, *capfd.readouterr()
-
-
-def test_area_under_the_curve() -> None:
-    truth = np.array([[True, True, False, False]])
-    assert get_auc(np.array([[4, 3, 2, 1.0]]), truth) == 1
-    assert get_auc(np.array([[1, 2, 3, 4.0]]), truth) == 0
-    assert get_auc(np.array([[2, 2, 2, 2.0]]), truth) == 0.5
-    assert get_auc(np.array([[4, 2, 3, 1.0]]), truth) == 0.75
-    assert np.isnan(get_auc(np.ones((1, 4)), np.ones((1, 4), bool)))
-    rng = np.random.default_rng(0)
-    values, marked = rng.integers(0, 5, 60), rng.random(60) < 0.4
-    pairs = [(a > b) + 0.5 * (a == b) for a in values[marked] for b in values[~marked]]
-    assert get_auc(values, marked) == pytest.approx(np.mean(pairs))
 
 
 def test_the_best_range_is_found_where_it_is() -> None:
@@ -58,6 +45,7 @@ def test_the_best_range_is_found_where_it_is() -> None:
 def test_synthesised_pairs_know_what_is_named() -> None:
     pairs = list(list_pairs(CalibrateConfig("synth", pairs=3)))
     assert len(pairs) == 3 and len({pair.id for pair in pairs}) == 3
+    assert all(pair.id.startswith("train-") for pair in pairs)  # others than a2 eval measures on
     assert all(
         pair.src_mask is not None and pair.src_mask.any() and pair.keyword in pair.prompt for pair in pairs
     )
@@ -72,7 +60,7 @@ def test_every_block_is_scored_and_the_best_written(
     traits = model / "a2_traits.json"
     before = json.loads(traits.read_text())
     code, out, err = run_doctor(capfd, "--localize", "synth", "-n", 4, "--model", model, "--write")
-    assert code == 0, err
+    assert code == 0 and err.splitlines()[-1] == f"written: {traits}" and "Loading" not in err, err
     rows = [line.split("\t") for line in out.splitlines()]
     assert rows[0] == ["blocks", "IoU", "± se", "AUC"]
     assert [row[0] for row in rows[1:3]] == ["transformer_blocks.0", "single_transformer_blocks.0"]
@@ -92,7 +80,8 @@ def test_what_cannot_be_calibrated_is_one_line(
     tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, message in (
-        (("--write",), "--write goes with --localize"),
+        (("--write",), "--write and --model go with --localize"),
+        (("--model", tiny_model), "--write and --model go with --localize"),
         (("--localize", tmp_path / "nowhere"), "nowhere"),
         (("--localize", "synth", "--backbone", "flux-fill", "--write"), "is no model folder on this machine"),
         (("--localize", "synth", "--backbone", "nanno"), "did you mean 'nano'"),
@@ -102,7 +91,7 @@ def test_what_cannot_be_calibrated_is_one_line(
 
 
 def test_a_set_without_sentences_is_told_so(tiny_model: Path, tmp_path: Path) -> None:
-    write_synthesised(tmp_path / "set", 4, split="test", config=SynthConfig(size=64, photos=str(PHOTOS)))
+    write_synthesised(tmp_path / "set", 4, split="train", config=SynthConfig(size=64, photos=str(PHOTOS)))
     config = CalibrateConfig(str(tmp_path / "set"), model=str(tiny_model), pairs=2)
     with pytest.raises(DataError, match="no pair has a photo before its edit"):
         run_calibrate(config)

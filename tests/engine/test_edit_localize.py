@@ -165,6 +165,10 @@ def test_the_predictor_of_a_region_adapter(studio: Studio) -> None:
         (("--mask", BOX, "--save-attention", "map.png"), "with a mask nothing is looked for"),
         ((*PROMPT, "--save-attention", "map.jpg"), "map.jpg: the attention is saved as PNG (name it .png)"),
         ((*PROMPT, "--save-attention", "-"), "--save-attention needs a file name"),
+        (
+            (*PROMPT, "--save-attention", "."),
+            "not a regular file, nothing is written there (choose another file)",
+        ),
         ((*PROMPT, "--save-attention", "m.png", "--save-region", "./m.png"), "would replace each other"),
         ((*PROMPT, "--save-attention", "out.png"), "out.png: the attention would replace the picture"),
         ((*PROMPT, "--localize", "predictor"), "no adapter with a mask predictor is loaded"),

@@ -62,3 +62,11 @@ def test_a_folder_without_pairs_is_one_line(
     code, stdout, stderr = run(capsys, monkeypatch, *arguments)
     assert (code, stdout) == (2, "") and "nothing" in stderr.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_lambda_out_of_range_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, stdout, stderr = run(capsys, monkeypatch, "--lambdas", 0.5, 2, "-o", tmp_path / "out")
+    assert (code, stdout) == (2, "") and stderr.startswith("lambda_sweep: the threshold is 2.0")
+    assert stderr.count("\n") == 1 and not (tmp_path / "out").exists()

@@ -209,6 +209,9 @@ def test_a_region_adapter_acts_only_where_a_region_is_given(
     [
         ("", {}, ConfigError, "give --prompt"),
         ("replace the cup", {"keyword": "dog"}, ConfigError, "'dog' is not in the prompt"),
+        ("die Straße", {"keyword": "strasse"}, ConfigError, "letter by letter"),
+        ("a glass", {"keyword": "ß"}, ConfigError, "'ß' is not in the prompt"),
+        ("cup " * 99, {"keyword": "dog"}, ConfigError, "in the prompt 'cup .{50,60}…' "),
         ("please be so kind and replace the cup", {}, DataError, "none of the model's 20 text tokens"),
         ("replace the cup", {"way": "predictor"}, BackboneError, "no adapter with a mask predictor"),
     ],
@@ -263,7 +266,11 @@ def test_maps_that_show_nothing_say_why() -> None:
     flat = read_map(np.full((16, 16), 0.3, np.float32), LocalizeOptions(), (256, 256))
     assert flat.reason == "the attention is the same everywhere" and not flat.region.any()
     broken = read_map(np.full((16, 16), np.nan, np.float32), LocalizeOptions(), (256, 256))
-    assert broken.reason and not broken.region.any() and np.isfinite(broken.soft).all()
+    assert (
+        broken.reason == "the attention is not finite"
+        and not broken.region.any()
+        and np.isfinite(broken.soft).all()
+    )
     wide = make_map(16, 16, (0, 0, 16, 13))
     everything = read_map(wide, LocalizeOptions(), (256, 256))
     assert everything.reason == "most of the picture is meant"
@@ -294,6 +301,19 @@ def test_a_second_look_is_finer_where_the_thing_is_small() -> None:
     ):
         pair = [look_over(find_red, large, 256, 16, refine=refine) for refine in (False, True)]
         assert np.array_equal(pair[0].region, pair[1].region) and pair[0].scale == pair[1].scale
+
+
+def test_what_is_smaller_than_a_pixel_is_no_place(pipeline: EditPipeline) -> None:
+    found = localize(pipeline, PHOTO[:1, :1], PROMPT, threshold=0.9)
+    assert found.diffuse and not found.mask.any()
+    assert found.reason == "what reaches the threshold is smaller than a pixel of the photo"
+
+
+def test_attention_that_is_no_number_is_the_models_fault(pipeline: EditPipeline) -> None:
+    with torch.no_grad():
+        pipeline.backbone.transformer.single_transformer_blocks[0].attn.to_q.weight.fill_(torch.nan)
+    with pytest.raises(BackboneError, match=r"attention is NaN \(try --dtype float32\)"):
+        localize(pipeline, PHOTO, PROMPT)
 
 
 def test_a_second_look_that_sees_nothing_changes_nothing() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2cli.engine.sheet import Cell, SheetRow, draw_outline, draw_sheet, save_sheet
+from a2cli.engine.sheet import Cell, SheetRow, draw_heat, draw_outline, draw_sheet, save_sheet
 from a2cli.errors import DataError
 
 
@@ -82,3 +82,14 @@ def test_nothing_to_show_and_no_picture_are_refused() -> None:
             draw_sheet(rows)
     with pytest.raises(DataError, match="uint8"):
         draw_sheet([SheetRow("", [Cell("", np.zeros((4, 4)))])])
+
+
+def test_heat_is_dark_where_a_map_is_zero_and_yellow_where_it_is_one() -> None:
+    photo = paint((200, 40, 40), 4, 6)
+    soft = np.zeros((4, 6), np.float32)
+    soft[:, 3:] = 1
+    drawn = draw_heat(photo, soft).astype(int)
+    cold, hot = drawn[0, 0], drawn[0, 5]
+    assert cold.max() - cold.min() < 10 and cold.max() < 120  # grey but for a trace
+    assert hot[0] > 180 and hot[1] > 180 and hot[1] - hot[2] > 50
+    assert np.array_equal(draw_heat(photo, 3 * soft - 1), drawn)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from needs import needs_font
-from region_edits import save_region_adapter
 
 from a2cli.config.load import load_config
 from a2cli.evaluation.config import EvalConfig
@@ -27,48 +26,63 @@ CHANGES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A tiny nano, and a region adapter for it."""
-    from edits import save_tiny
-
-    folder = tmp_path_factory.mktemp("model")
-    tiny = save_tiny(folder)
-    return str(tiny), str(save_region_adapter(folder / "region", tiny))
-
-
-def shrink(name: str, model: tuple[str, str], out: Path) -> EvalConfig:
-    """A shipped config over one small record, by the tiny model; what it trains first is put in place.
-
-    Of many rows the first two and the last two stay: each loads a model.
-    """
-    config = load_config(EvalConfig, CONFIGS / name, [*CHANGES, f"out={out}"])
+def load_small(name: str, model: Path, adapter: Path, out: Path) -> EvalConfig:
+    """A shipped config over one small record, by the tiny model; what it trains first is put in place."""
+    config = load_config(EvalConfig, CONFIGS / f"{name}.yaml", [*CHANGES, f"out={out}"])
     methods = []
-    for method in [*config.methods[:2], *config.methods[-2:]]:
+    for method in config.methods:
         if method.kind == "a2":
-            method = replace(method, model=model[0])
             wants = method.region is not None or method.localize is not None
-            method = replace(method, train=None, adapter=model[1] if wants else "none")
+            folder = str(adapter) if wants else "none"
+            method = replace(method, model=str(model), train=None, adapter=folder)
         methods.append(method)
     return replace(config, methods=tuple(methods), device="cpu")
 
 
-@needs_font
-@pytest.mark.parametrize("name", ["region_hold", "region_ablation", "region_sweep"])
-def test_shipped_region_configs_run(
-    name: str, model: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    config = shrink(f"{name}.yaml", model, tmp_path / "out")
+def check_run(config: EvalConfig) -> None:
     outcome = run_eval(config)
     assert outcome.failures == [] and outcome.exit_code == 0
     assert len(outcome.rows) == len(config.methods) == len({row.method for row in outcome.rows})
     for row in outcome.rows:
         assert row.values.keys() >= {"l1", "l1@mask", "psnr", "changed_outside", "leak@mask"}
-        if row.method != "target" and row.method != "nano-found":
+        if row.method not in ("target", "nano-found"):
             assert row.values["changed_outside"] == pytest.approx(row.values["changed_outside@mask"])
-    text = (tmp_path / "out" / "results.md").read_text()
-    assert f"## Against {config.against}" in text
+    assert f"## Against {config.against}" in (Path(str(config.out)) / "results.md").read_text()
+
+
+@needs_font
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("region_hold", ("nano", "nano-hold")),
+        ("region_ablation", ("A-base", "G-all")),
+        ("region_sweep", ("exact", "shift-6pct")),
+    ],
+)
+def test_shipped_region_configs_run(
+    name: str,
+    rows: tuple[str, str],
+    tiny_nano: Path,
+    tiny_region: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two rows of each: every row loads a model."""
+    monkeypatch.chdir(ROOT)
+    config = load_small(name, tiny_nano, tiny_region, tmp_path / "out")
+    config = replace(config, methods=tuple(method for method in config.methods if method.name in rows))
+    assert len(config.methods) == 2
+    check_run(config)
+
+
+@pytest.mark.slow
+@needs_font
+@pytest.mark.parametrize("name", ["region_hold", "region_ablation", "region_sweep"])
+def test_all_rows_of_shipped_region_configs_run(
+    name: str, tiny_nano: Path, tiny_region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    check_run(load_small(name, tiny_nano, tiny_region, tmp_path / "out"))
 
 
 def test_the_ablation_is_table_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

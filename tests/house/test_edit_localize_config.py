@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from a2cli.config.load import build, to_dict
-from a2cli.config.localize import LocalizeOptions, read_threshold
+from a2cli.config.localize import LocalizeOptions, get_span, read_threshold
 from a2cli.errors import ConfigError
 
 
@@ -43,6 +43,22 @@ def test_defaults_are_frozen_and_survive_a_round_trip() -> None:
 def test_out_of_range(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LocalizeOptions(**changes)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "keyword", "found"),
+    [
+        ("replace the Red Cup", " red cup ", "Red Cup"),
+        ("die Straße", "Straße", "Straße"),
+        ("die Straße", "strasse", None),  # folded it would be longer than what stands there
+        ("a glass", "ß", None),
+        ("İstanbul'da bir KEDİ", "KEDİ", "KEDİ"),
+        ("a cat", "dog", None),
+    ],
+)
+def test_a_keyword_is_found_where_it_stands(prompt: str, keyword: str, found: str | None) -> None:
+    span = get_span(prompt, keyword)
+    assert (None if span is None else prompt[slice(*span)]) == found
 
 
 def test_thresholds_as_typed() -> None:

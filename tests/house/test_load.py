@@ -106,6 +106,23 @@ def test_build_refuses(mapping: dict[str, object], message: str) -> None:
     assert message in str(error.value)
 
 
+@dataclass(frozen=True)
+class Preset:
+    model: Literal["small", "large"] | Model | None = None
+
+
+def test_a_word_or_keys_are_refused_for_what_they_are() -> None:
+    """Of keys it is told what is wrong in them, not that they are none of the words."""
+    for value, message in (
+        ("smal", "model: 'smal' is not a choice (did you mean 'small'?)"),
+        ({"width": 0}, "model: width must be at least 1 (try 64)"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            build(Preset, {"model": value}, where="t.yaml")
+        assert str(error.value) == f"t.yaml: {message}"
+    assert build(Preset, {"model": {"width": 3}}).model == Model(3)
+
+
 def test_numbers_and_words_are_those_of_yaml_1_2() -> None:
     text = (
         "{a: 1e-4, b: off, c: 010, d: '1', e: 1_000, f: -.5, g: 12:30, h: 2026-01-01, i: ~, j: yes, k: TRUE}"

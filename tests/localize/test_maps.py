@@ -70,14 +70,6 @@ def test_the_target_is_seen_by_the_contexts_rows(chunk: int, monkeypatch: pytest
     assert barred.any() and float(recorder.get_map("text", "target")[barred].sum()) == 0
 
 
-def test_heads_can_be_chosen() -> None:
-    recorder = AttentionRecorder(RecordPlan(("a",), (0,), heads=(2, 0)), LAYOUT)
-    query, key = draw(13, 1), draw(13, 2)
-    recorder.record("a", "context", query, key, None)
-    alone = [attend(query[:, :, [h]], key[:, :, [h]])[:, 0, SEEN] for h in (0, 2)]
-    torch.testing.assert_close(recorder.get_map("text", "context").double(), sum(alone) / 2)
-
-
 def test_several_targets_of_one_context() -> None:
     recorder = AttentionRecorder(RecordPlan(("a",), (2,)), LAYOUT)
     known, kept = draw(13, 1), draw(13, 2)
@@ -156,7 +148,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def test_the_papers_blocks() -> None:
     names = [str(i) for i in range(42)]
-    assert choose_blocks(names) == tuple(names[28:36])
+    assert choose_blocks(names) == tuple(names[28:37])  # 36 is one of them
     assert choose_blocks(names[:8]) == ("5", "6")
     assert choose_blocks(["only"]) == ("only",)
     assert choose_blocks(["one", "two"]) == ("two",)

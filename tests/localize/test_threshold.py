@@ -62,15 +62,13 @@ def test_small_parts_go() -> None:
     for share, kept in ((0.0, {1, 9, 37}), (0.1, {9, 37}), (9 / 37, {9, 37}), (0.25, {37}), (1.0, {37})):
         expected = np.isin(labels, [i + 1 for i, size in enumerate(sizes) if size in kept])
         assert np.array_equal(get_region(map01, 0.4, min_share=share), expected)
-    largest = get_region(map01, 0.4, min_share=0.0, keep="largest")
-    assert np.array_equal(largest, labels == sizes.argmax() + 1) and largest[8, 8]
 
 
 def test_a_region_is_found() -> None:
     found = find_region(draw_map())
     assert found.trouble == "" and 0 < found.threshold < 1
     assert found.tokens.sum() == 46 and not found.tokens[1, 14]
-    assert find_region(draw_map(), keep="largest").tokens.sum() == 37
+    assert find_region(draw_map(), min_share=1).tokens.sum() == 37
     assert find_region(draw_map(), 0.8).tokens.sum() == 36
     assert find_region(1e-9 * draw_map().astype(np.float64)).tokens.sum() == 46
 

@@ -87,7 +87,7 @@ def test_damage_and_strangers_are_refused_by_name(saved: tuple[Path, torch.Tenso
     save_file({**tensors, name: torch.zeros(1, 1)}, weights)
     refuse(r"has shape \(1, 1\)")
     save_file({**tensors, "stranger": torch.zeros(1)}, weights)
-    refuse("stranger belongs to no linear")
+    refuse("stranger belongs to no part")
     save_file({**tensors, name: torch.full_like(tensors[name], float("nan"))}, weights)
     refuse("NaN")
     weights.write_bytes(weights.read_bytes()[:100])

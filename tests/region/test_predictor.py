@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_block import attend, normalise
 from tiny_region import LATENT, SMALL, TEXT, noise
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from a2cli.context.layout import unpack_latents
@@ -54,7 +54,76 @@ def test_the_papers_predictor_is_equation_8() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("grid", [(1, 1), (4, 4), (3, 7), (12, 5)])
+@pytest.mark.parametrize("grid", [(2, 4), (6, 8)])
+def test_behind_an_encoder_queries_begin_with_what_it_found(grid: tuple[int, int]) -> None:
+    """And a decoder may be narrower; what is finer than the query grid is added back to the answer."""
+    torch.manual_seed(0)
+    config = PredictorConfig(
+        width=16, decoder_width=8, query_grid=4, encoder_layers=1, num_heads=2, text_queries=2
+    )
+    predictor = MaskPredictor(LATENT, TEXT, config)
+    assert isinstance(predictor.narrow, nn.Linear) and predictor.queries.shape == (1, 8, 4, 4)
+    latents, text = noise(2, grid[0] * grid[1], LATENT), noise(2, 3, TEXT, seed=3)
+    logits, features, pooled = (
+        predictor(latents, grid, text),
+        predictor.encode(latents, grid),
+        predictor.pool(text),
+    )
+    assert features.shape == (2, *grid, 16) and pooled.shape == (2, 8)
+    block, cells = predictor.encoder[0], get_query_grid(grid, 4)
+    assert (cells == grid) == (grid == (2, 4))
+    for sample in range(2):
+        tokens = latents[sample] @ predictor.patchify.weight.T + predictor.patchify.bias
+        maps = (tokens + get_grid_positions(grid, 4, 16)).T.reshape(16, *grid)
+        found = F.conv2d(maps, block.depthwise.weight, block.depthwise.bias, padding=1, groups=16)
+        deep = maps.flatten(1).T + block.ffn(normalise(found.flatten(1).T))
+        torch.testing.assert_close(features[sample].flatten(0, 1), normalise(deep), rtol=1e-4, atol=1e-5)
+        narrow = normalise(deep) @ predictor.narrow.weight.T + predictor.narrow.bias
+        narrow_maps = narrow.T.reshape(1, 8, *grid)
+        coarse = F.interpolate(narrow_maps, cells, mode="bilinear", antialias=True)
+        queries = F.interpolate(predictor.queries, cells, mode="bilinear") + coarse
+        answer = decode(predictor.decoder[0], queries[0].flatten(1).T, normalise(narrow), pooled[sample])
+        fine = F.interpolate(normalise(answer).T.reshape(1, 8, *cells), grid, mode="bilinear")
+        fine = fine + narrow_maps if cells != grid else fine
+        four = predictor.head_out(F.gelu(predictor.head_in(fine)))[0].flatten(1).T[None]
+        torch.testing.assert_close(logits[sample], unpack_latents(four, grid)[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_one_picture_is_encoded_once_for_many_instructions() -> None:
+    torch.manual_seed(0)
+    predictor = MaskPredictor(LATENT, TEXT, replace(SMALL, decoder_width=8))
+    latents, text = noise(1, 20, LATENT), noise(3, 5, TEXT).requires_grad_()
+    features = predictor.encode(latents, (4, 5))
+    asked = predictor.decode(features.expand(3, -1, -1, -1), predictor.pool(text))
+    torch.testing.assert_close(asked, predictor(latents.expand(3, -1, -1), (4, 5), text))
+    # `pool` is the pooling without its way back, which the text encoder's own training takes.
+    pooled = predictor.instruction(text)
+    assert torch.equal(pooled, predictor.pool(text))
+    predictor.pool(text).sum().backward()
+    assert text.grad is None
+    pooled.sum().backward()
+    assert text.grad is not None and text.grad.any()
+
+
+def test_on_a_finer_grid_every_token_counts() -> None:
+    torch.manual_seed(0)
+    predictor = MaskPredictor(LATENT, TEXT, replace(SMALL, query_grid=2))
+    with torch.no_grad():
+        for layer in predictor.decoder:
+            layer.attention.to_out.weight.zero_()  # nothing but what queries begin with is left
+    features = noise(1, 8, 8, 16).requires_grad_()
+    logits = predictor.decode(features, predictor.pool(noise(1, 5, TEXT)))
+    logits[..., :2, :2].square().sum().backward()  # behind the head's convolutions the first 4 x 4 tokens
+    assert features.grad is not None
+    queried = features.grad[0].abs().sum(-1) > 0
+    assert queried[:6, :6].all()  # the first query, and a share of its neighbours
+    half = predictor.bfloat16().decode(features.detach().bfloat16(), predictor.pool(noise(1, 5, TEXT)))
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), logits.detach(), rtol=0.1, atol=0.05)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("grid", [(1, 1), (4, 4), (3, 7), (12, 5), (1, 256)])
 def test_every_grid_will_do(grid: tuple[int, int]) -> None:
     torch.manual_seed(0)
     predictor = MaskPredictor(LATENT, TEXT, SMALL)
@@ -69,6 +138,7 @@ def test_queries_keep_the_aspect() -> None:
     assert get_query_grid((64, 64), 16) == (16, 16)
     assert get_query_grid((32, 128), 16) == (8, 32)
     assert get_query_grid((8, 8), 16) == (8, 8)
+    assert get_query_grid((1, 4096), 16) == (1, 256) and get_query_grid((4096, 2), 16) == (256, 1)
 
 
 @torch.no_grad()
@@ -99,7 +169,6 @@ def test_the_mask_loss_is_equation_9() -> None:
     bce = -(mask * soft.log() + (1 - mask) * (1 - soft).log()).mean()
     dices = [(2 * (p * m).sum() + 1) / (p.sum() + m.sum() + 1) for p, m in zip(soft, mask, strict=True)]
     torch.testing.assert_close(mask_loss(logits, mask), bce + 1 - sum(dices) / 2)
-    torch.testing.assert_close(mask_loss(logits, mask, dice_weight=0.0), bce)
     torch.testing.assert_close(get_dice(soft, mask), torch.stack(dices))
 
 

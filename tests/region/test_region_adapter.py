@@ -186,6 +186,28 @@ def test_absurd_settings_are_refused_before_anything_is_built(
         load(TwoPass(build_flux()), saved[0], saved[1])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"base_hash": 7}, {"base_id": None}, {"backbone": []}, {"recipe": []}, {"dtype": {}}, {"config": []}],
+)
+def test_what_it_says_of_itself_is_of_the_right_kind(
+    saved: tuple[Path, str, tuple[Tensor, Tensor]], change: dict[str, Any]
+) -> None:
+    path = saved[0] / WEIGHTS
+    metadata, _ = read_header(path)
+    content = {**json.loads(metadata["a2"]), **change}
+    save_file(load_file(path), path, metadata={"a2": json.dumps(content)})
+    with pytest.raises(CheckpointError, match=f"{WEIGHTS}: its configuration .*{next(iter(change))}"):
+        read_region(saved[0])
+
+
+def test_a_bottomless_configuration_is_refused(saved: tuple[Path, str, tuple[Tensor, Tensor]]) -> None:
+    path = saved[0] / WEIGHTS
+    save_file(load_file(path), path, metadata={"a2": "[" * 100_000})
+    with pytest.raises(CheckpointError, match="its configuration cannot be read"):
+        read_region(saved[0])
+
+
 def test_large_settings_ask_for_no_memory(saved: tuple[Path, str, tuple[Tensor, Tensor]]) -> None:
     path = saved[0] / WEIGHTS
     metadata, _ = read_header(path)

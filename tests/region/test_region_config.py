@@ -38,7 +38,14 @@ def test_a_value_out_of_range_is_named(values: dict[str, Any], word: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "values", [{"width": 20, "num_heads": 8}, {"noise": 1.5}, {"noise": float("nan")}, {"layers": 0}]
+    "values",
+    [
+        {"width": 20, "num_heads": 8},
+        {"noise": 1.5},
+        {"noise": float("nan")},
+        {"layers": 0},
+        {"decoder_width": 20, "num_heads": 8},
+    ],
 )
 def test_a_predictor_out_of_range_is_named(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):

@@ -119,6 +119,9 @@ def test_a_predictor_alone_is_off_in_a_pass() -> None:
     assert model.encode(get_mask(), GRID, noise(2, 6, TEXT)) is None
     assert not any(block._forward_hooks for block in flux.transformer_blocks)
     assert model.predictor is not None and model.editor_parameters() == []
+    assert not any(p.requires_grad for p in flux.parameters())
+    model.remove()
+    assert all(p.requires_grad for p in flux.parameters())
 
 
 def test_editor_and_predictor_share_nothing() -> None:

@@ -10,19 +10,36 @@ import flux_folder
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
+from instruction_pairs import PairList, make_instruction
 from pair_folders import make_pair, write_imagefolder
 from peft import PeftModel
 from runs import read_rows, write_config
+from safetensors.torch import load_file
 
 from a2cli.backbones.flux import FluxFillBackbone
+from a2cli.config.load import build
+from a2cli.engine.localize import localize
 from a2cli.engine.pipeline import EditPipeline
 from a2cli.errors import ConfigError, DataError
 from a2cli.mot import load_adapter
 from a2cli.training.checkpoint import load_checkpoint
-from a2cli.training.run import run_train
+from a2cli.training.config import TrainConfig
+from a2cli.training.run import build_objective, run_train
+from a2cli.training.trainer import Trainer
 
 MOT = {"model": {"train": "mot"}, "adapter": {"num_experts": 3, "rank": 2}}
 LORA = {"model": {"train": "lora"}, "lora": {"rank": 2, "dropout": 0.1}}
+REGION = {
+    "model": {"train": "region"},
+    "region": {
+        "num_heads": 2,
+        "head_dim": 16,
+        "num_instruction_tokens": 4,
+        "fusion_layers": 1,
+        "predictor": {"width": 16, "decoder_width": 8, "num_heads": 2, "query_grid": 2, "encoder_layers": 1},
+    },
+    "loss": {"region_alpha": 2.0},
+}
 FFN = {"model": {"train": "mot"}, "adapter": {"num_experts": 3, "rank": 2, "targets": "ffn"}}
 
 
@@ -78,6 +95,27 @@ def test_every_kind_of_adapter_trains_and_edits(
     ]
     assert (results[0] != results[1]).any()
     assert all((r[~pair.tar_mask] == pair.tar_rgb[~pair.tar_mask]).all() for r in results)
+
+
+def test_a_region_adapter_trains_and_checkpointing_changes_nothing(base: Path, tmp_path: Path) -> None:
+    results = []
+    for checkpointing in (False, True):
+        mapping = get_mapping(REGION, base, tmp_path, tmp_path / f"run-{checkpointing}")
+        mapping["data"] = {**mapping["data"], "path": None, "synth": {"instructions": 1.0}}
+        config = build(TrainConfig, {**mapping, "steps": 2, "gradient_checkpointing": checkpointing})
+        objective: Any = build_objective(config)
+        objective.source = PairList([make_instruction(0), make_instruction(1, task="remove")])
+        Trainer(config, objective).train()
+        results.append(load_file(Path(config.output_dir) / "adapter" / "adapter_model.safetensors"))
+    plain, checkpointed = results
+    assert plain.keys() == checkpointed.keys()
+    for name, tensor in plain.items():
+        torch.testing.assert_close(checkpointed[name], tensor, rtol=1e-3, atol=1e-5)
+    assert any(bool(tensor.any()) for name, tensor in plain.items() if name.endswith("ffn.fc_out.weight"))
+    pipeline = EditPipeline.load("flux-fill", model=str(base), adapter=str(tmp_path / "run-True" / "adapter"))
+    pair = make_instruction(0)
+    assert pair.src_rgb is not None
+    assert localize(pipeline, pair.src_rgb, pair.prompt, way="predictor").soft.shape == (64, 64)
 
 
 def test_peft_reads_a_trained_plain_adapter(base: Path, data: Path, tmp_path: Path) -> None:

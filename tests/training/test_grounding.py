@@ -107,6 +107,7 @@ def test_the_divergence_is_zero_where_attention_agrees() -> None:
     cover = torch.rand(3, 16) * (torch.arange(16) % 3 == 0)
     assert grounding_loss(cover * 0.01, cover).item() == pytest.approx(0, abs=1e-5)
     assert grounding_loss(cover.roll(1, 1), cover).item() > 10
+    assert grounding_loss(torch.zeros(3, 16), cover).isfinite()  # all attention went to the text
 
 
 def test_text_only_leaves_all_else_as_it_was(tiny_model: Path, tmp_path: Path) -> None:
@@ -226,6 +227,17 @@ def test_pairs_without_a_word_for_the_thing_are_passed_over(tiny_model: Path, tm
     seen = [some._look(some.source.get_pair(i), i) is not None for i in range(60)]
     assert 15 < sum(seen) < 45
     assert seen == [some._look(some.source.get_pair(i), i) is not None for i in range(60)]
+
+
+def test_a_sample_photo_whose_sentence_is_cut_off_is_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    objective = open_objective(tiny_model, tmp_path)
+    pair = make_instruction(0)
+    long = replace(pair, prompt=f"please, on this lovely photo of mine, {pair.prompt}")  # 32 bytes are read
+    objective.grids.pairs = [long, replace(pair, prompt="")]
+    assert objective.sample(tmp_path, 1) == {} and not (tmp_path / "samples").exists()
+    objective.grids.pairs = [long, pair]
+    assert objective.sample(tmp_path, 2).keys() == {"val_iou"}
+    assert (tmp_path / "samples" / "step-2.png").is_file()
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,18 @@ def test_resuming_is_checked(config: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(A2Error, match="is no folder"):
         plan_run(config, [f"output_dir={tmp_path}/file/run"])
+
+
+@pytest.mark.parametrize("backbone", ["nano", "flux-fill"])
+@pytest.mark.parametrize("key", ["adapter", "region", "path"])
+def test_what_a_region_adapter_goes_on_is_looked_for(config: str, backbone: str, key: str) -> None:
+    changes = [
+        "model.train=region",
+        f"model.backbone={backbone}",
+        "adapter=null",
+        "region={num_heads: 2, head_dim: 16, predictor: null}",
+    ]
+    if backbone == "flux-fill":  # a hub's model, whose weights a plan does not load
+        assert plan_run(config, changes).parameters is None
+    with pytest.raises(A2Error, match="/nowhere"):
+        plan_run(config, [*changes, f"model.{key}=/nowhere"])

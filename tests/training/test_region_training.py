@@ -217,6 +217,14 @@ def test_a_predictor_is_trained_alone_and_lies_still_under_adapters(tiny_model: 
         open_objective(
             tiny_model, tmp_path, model={**model, "region": str(tmp_path / "first" / "adapter")}, region=wrong
         )
+    wide = {**REGION, "adapter": True, "predictor": None}
+    with pytest.raises(CheckpointError, match=r"tensor predictor\..* belongs to no part") as caught:
+        open_objective(
+            tiny_model, tmp_path, model={**model, "region": str(tmp_path / "first" / "adapter")}, region=wide
+        )
+    assert caught.value.hint == "keep its region settings"
+    with pytest.raises(ConfigError, match="is a region adapter itself"):
+        open_objective(tiny_model, tmp_path, model={**model, "adapter": str(tmp_path / "second" / "adapter")})
     _check_edits(tiny_model, [str(experts), str(tmp_path / "second" / "adapter")])
 
 
@@ -315,6 +323,11 @@ def test_a_batch_of_removals_counts_for_nothing_in_edits(tiny_model: Path, tmp_p
     assert batch["row"] == [0] and objective.count(batch) == 0 and len(batch["looks"]["photo"]) == 3
     loss, figures = objective.loss(batch, 0.0, [1, 2, 3])
     assert figures["edit_loss"] == 0 and loss.item() == pytest.approx(0.1 * figures["mask_loss"], rel=1e-5)
+
+
+def test_more_layers_of_text_than_there_are_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="instruction_layers: backbone nano gives one layer"):
+        open_objective(tiny_model, tmp_path, region={**REGION, "instruction_layers": 2})
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def localize(
     quiet: o.Quiet = False,
 ) -> None:
     """Score regions found from sentences against the things they name: IoU, pointing, AUC, by way and task."""
-    from a2cli.evaluation.localization.results import list_cells
+    from a2cli.evaluation.localization.results import list_cells, list_unread
     from a2cli.evaluation.localization.run import run_localize
     from a2cli.evaluation.localization.settings import load_localize_config
 
@@ -65,8 +65,10 @@ def localize(
             console.warn(f"{way} is missing: {why}")
         for failure in found.failures[:3]:
             console.warn(show_name(f"{failure.id}: {failure.detail}" if failure.method else failure.detail))
-        if report:
-            console.note(f"a2: page in {show_name(report)}")
+        for line in list_unread(found.rows):
+            console.warn(line)
+        if settings.report:
+            console.note(f"a2: page in {show_name(settings.report)}")
     if json:
         sys.stdout.write(json_text.dumps(found.to_record(), indent=1, allow_nan=False) + "\n")
     else:

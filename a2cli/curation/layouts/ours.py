@@ -41,9 +41,8 @@ def _build_found(entry: Entry) -> Found:
     category, subcategory = entry.get_text("category"), entry.get_text("subcategory")
     prompt = entry.get_text("prompt")
     there = list_there(entry.row)
-    if (
-        entry.row.get("prompt") is None and "src_image" not in there
-    ):  # as `RowReader` fills it in, so that every layout says the same
+    # As `RowReader` fills it in, so that every layout says the same.
+    if entry.row.get("prompt") is None and "src_image" not in there:
         prompt = f"a photo of {subcategory or category}"
     texts = Texts(
         id=entry.get_text("id"),

@@ -83,10 +83,8 @@ def _build_entry(found: Found, unpaired: bool, aliases: tuple[str, ...]) -> Case
 
 
 def _load_case(found: Found, unpaired: bool) -> Case:
-    texts, pictures = (
-        found.texts,
-        found.load(),
-    )  # checked: whole, masks of their pictures' sizes and not empty
+    texts = found.texts
+    pictures = found.load()  # checked: whole, masks of their pictures' sizes and not empty
     rgb = {name: open_photo(pictures[name].data).rgb for name in IMAGES if name in pictures}
     masks = {
         f"{view}_mask": read_mask(pictures[f"{view}_mask"].data, rgb[f"{view}_image"].shape[:2]) >= 0.5

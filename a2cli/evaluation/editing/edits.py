@@ -29,6 +29,12 @@ from a2cli.images.read import open_photo
 
 LOG = "edits.jsonl"
 OTHERWISE = "made otherwise"  # why an edit that is there does not count
+UNSAID = (
+    "localize",
+    "keyword",
+    "region",
+    "region_change",
+)  # of a2's settings those that it leaves out where not set
 
 
 @dataclass(frozen=True)
@@ -138,12 +144,17 @@ def get_fingerprint(method: Method, task: Task) -> str:
 
 
 def digest_task(task: Task, identity: Mapping[str, Any]) -> str:
-    """A digest of all that a method may see: of a target nothing, but where the method is the target itself."""
+    """A digest of all that a method may see: of a target nothing, but where the method is the target itself.
+
+    Likewise of the exact mask and the keyword: they count where the method is told them.
+    """
     case = task.case
     target = case.target if identity.get("kind") == "target" else None
     words = [task.protocol, task.seed, case.id, case.category, case.prompt]
+    words += [case.keyword] if identity.get("keyword") == "known" else []
+    told = (case.mask,) if identity.get("region") == "exact" else ()
     digest = hashlib.sha256(json.dumps(words).encode())
-    for array in (task.source, task.mask, case.ref_rgb, case.ref_mask, target):
+    for array in (task.source, task.mask, case.ref_rgb, case.ref_mask, target, *told):
         shape = None if array is None else [array.dtype.str, *array.shape]
         digest.update(f"|{shape}|".encode())
         if array is not None:
@@ -177,10 +188,14 @@ def _run_job(
     except A2Error as error:
         return _get_failure(method, job, stage, _get_reason(error), str(error))
     except Exception as error:  # a model may raise anything, that of a plugin above all
-        reason = "out of memory" if _is_out_of_memory(error) else "failed unexpectedly"
-        detail = f"{type(error).__name__}: {error}".strip(": \n").splitlines()[0]
-        return _get_failure(method, job, stage, reason, detail)
+        return _get_failure(method, job, stage, *tell_unexpected(error))
     return EditDone(job.id, job.stem, job.protocol, method.name, path, seconds.get(key), made)
+
+
+def tell_unexpected(error: Exception) -> tuple[str, str]:
+    """Reason and detail of what nobody raises on purpose."""
+    reason = "out of memory" if _is_out_of_memory(error) else "failed unexpectedly"
+    return reason, f"{type(error).__name__}: {error}".strip(": \n").splitlines()[0]
 
 
 def _load_task(method: str, job: EditJob, folder: Path, there: set[tuple[str, str]]) -> Task:
@@ -198,8 +213,10 @@ def _load_task(method: str, job: EditJob, folder: Path, there: set[tuple[str, st
 def _find_difference(recipe: Mapping[str, Any], known: Mapping[str, Any], task: Task) -> str:
     """How an edit was made otherwise than asked for; "" for not at all."""
     identity = recipe["identity"]
-    for name in (name for name in known if name in identity and identity[name] != known[name]):
-        return f"made with {name} {identity[name]}, not {known[name]}"
+    names = [name for name in known if name in identity]
+    names += UNSAID if identity.get("kind") == "a2" else ()
+    for name in (name for name in names if identity.get(name) != known.get(name)):
+        return f"made with {name} {identity.get(name, 'none')}, not {known.get(name, 'none')}"
     if recipe["task"] != digest_task(task, identity):
         return "made of another photo, mask, prompt or seed"
     return ""

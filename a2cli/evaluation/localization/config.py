@@ -14,6 +14,9 @@ Way = Literal["box", "saliency", "attention", "attention-once", "predictor", "pr
 WAYS: tuple[Way, ...] = get_args(Way)
 PLAIN: tuple[Way, ...] = ("box", "saliency")  # no model looks
 DEFAULT: tuple[Way, ...] = ("box", "saliency", "attention", "predictor")
+# Of `LocalizeOptions`: what says how a map is read; what `ways` and `keyword` say, or what comes after looking.
+HEARD = ("threshold", "filter", "strength")
+UNHEARD = ("way", "keyword", "refine", "dilate", "hold_after")
 
 
 def _get_data() -> DataConfig:
@@ -27,9 +30,9 @@ class LocalizeConfig:
     `ways`: "box" takes the whole picture, "saliency" what stands out (spectral residual, Otsu); "attention" and
     "predictor" are the model's, each looking a second time where the region is small, and "-once" without that. None:
     the first two and what the model has. `keyword` "found" is what a2 takes out of the sentence, "known" the record's
-    own. `localize` holds the rest of how the model looks (threshold, filter, strength); its way and `refine` are those
-    of `ways`. `adapter` are folders, none for the shipped ones. `report` is the page, which shows `gallery` records;
-    `bootstrap` resamples give the standard errors.
+    own. `localize` holds the rest of how the model looks: threshold, filter and strength alone. `adapter` are folders,
+    none for the shipped ones. `report` is the page, which shows `gallery` records; `bootstrap` resamples give the
+    standard errors.
     """
 
     data: DataConfig = field(default_factory=_get_data)
@@ -51,10 +54,16 @@ class LocalizeConfig:
         for name in ("bootstrap", "gallery", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        plain = LocalizeOptions()
+        for name in UNHEARD:
+            if getattr(self.localize, name) != getattr(plain, name):
+                raise ConfigError(
+                    f"localize.{name} changes nothing here", hint=f"localize: {', '.join(HEARD)}"
+                )
         check_device("device", self.device)
 
 
 def check_way(word: str) -> None:
     """Raise `ConfigError` for a word that is no way."""
     if word not in WAYS:
-        raise ConfigError(f"--ways: there is no {word!r}", hint=get_suggestion(word, WAYS))
+        raise ConfigError(f"ways: there is no {word!r}", hint=get_suggestion(word, WAYS))

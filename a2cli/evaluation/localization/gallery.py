@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 
+from a2cli.engine.sheet import draw_heat
 from a2cli.evaluation.localization.config import PLAIN
 from a2cli.evaluation.localization.results import Shown
 from a2cli.evaluation.localization.ways import Sight
@@ -17,7 +17,6 @@ from a2cli.images.thumbnail import encode_thumbnail
 from a2cli.pages.outline import trace_mask
 
 SIDE = 176  # px of a picture's longer side
-FAINT, STRONG = 0.15, 0.75  # weight of the heat over the photo, where the map is 0 and 1
 
 
 def build_shown(case: Case, seen: Mapping[str, Sight], rows: Sequence[Row]) -> Shown:
@@ -27,7 +26,7 @@ def build_shown(case: Case, seen: Mapping[str, Sight], rows: Sequence[Row]) -> S
     if case.target is not None:
         pictures["target"] = _shrink(case.target)
     for way, sight in seen.items():
-        pictures[way] = _shrink(heat(case.source, sight.soft))
+        pictures[way] = _shrink(draw_heat(case.source, sight.soft))
         outlines[way] = _trace(sight.region, pictures[way])
     return Shown(
         id=case.id,
@@ -54,15 +53,6 @@ def choose_shown(shown: Sequence[Shown], ways: Sequence[str], count: int) -> tup
         return tuple(ranked)
     places = np.linspace(0, len(ranked) - 1, count).round().astype(int)
     return tuple(ranked[place] for place in places)
-
-
-def heat(rgb: np.ndarray, soft: np.ndarray) -> np.ndarray:
-    """A map (H, W) in [0, 1] as colours over its photo (H, W, 3) uint8 in grey: dark violet for 0, yellow for 1."""
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    levels = np.round(np.clip(soft, 0, 1) * 255).astype(np.uint8)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
-    weight = (FAINT + (STRONG - FAINT) * np.clip(soft, 0, 1))[..., None]
-    return np.round(grey * (1 - weight) + colours * weight).astype(np.uint8)
 
 
 def _shrink(rgb: np.ndarray) -> Picture:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from a2cli.evaluation.localization.results import ALL, Line, Localized, Shown
+from a2cli.evaluation.localization.results import ALL, Line, Localized, Shown, list_unread
 from a2cli.evaluation.localization.scores import WORDS
 from a2cli.evaluation.results import Picture, Row
 from a2cli.pages.filters import (
@@ -99,6 +99,7 @@ def _build_head(title: str, found: Localized) -> str:
         ),
     )
     notes = [f"{way} is missing: {why}" for way, why in found.missing.items()]
+    notes += list_unread(found.rows)
     most = max((line.n for line in whole), default=0)
     notes += [
         f"{line.way} failed on {most - line.n} of {most} records, which its means leave out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from a2cli.evaluation.scoring.stats import get_scores
 ALL = "all"
 RENAMED = {"method": "way", "protocol": "task"}
 UNUSED = ("mask_share", "edited")
+UNREAD = "unread"  # the value that is 1 where a model does not read the words that name the thing
 SHOWN = ("iou", "found", "pointing", "auc", "size")
 HEAD = (
     *("way", "task", "n", "median IoU", "mean IoU", "se", "IoU >= 0.5", "se", "pointing", "se", "AUC", "se"),
@@ -56,7 +58,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Localized:
-    """All of a run. `rows`: `method` is the way, `protocol` the task; `ways` says what each was."""
+    """All of a run. `rows`: `method` is the way, `protocol` the task; `ways` says what each was.
+
+    Beside the scores a row's values tell with 1 that a map was `diffuse`, and that the sentence was `unread` (`Sight`).
+    """
 
     created: str
     a2: str
@@ -107,6 +112,15 @@ def list_cells(lines: Iterable[Line]) -> list[tuple[str, ...]]:
             cells += [_show(score.mean), _show(score.se)]
         table.append((*cells, _show(line.scores["size"].mean), _show(line.diffuse), _show(line.seconds)))
     return table
+
+
+def list_unread(rows: Iterable[Row]) -> list[str]:
+    """A line for each way whose model did not read all the words that name things."""
+    counts = Counter(row.method for row in rows if row.values.get(UNREAD))
+    return [
+        f"{way}: of {count} sentences the model reads no word that names the thing; they count as misses"
+        for way, count in counts.items()
+    ]
 
 
 def _build_line(way: str, task: str, rows: Sequence[Row], resamples: int, seed: int) -> Line:

@@ -10,10 +10,11 @@ from pathlib import Path
 from a2cli import __version__
 from a2cli.errors import A2Error, DataError
 from a2cli.evaluation.benchmarks.listing import describe_data, list_cases
+from a2cli.evaluation.editing.edits import tell_unexpected
 from a2cli.evaluation.localization.config import LocalizeConfig
 from a2cli.evaluation.localization.gallery import build_shown, choose_shown
 from a2cli.evaluation.localization.page import build_localize_page
-from a2cli.evaluation.localization.results import Localized, Shown, build_lines
+from a2cli.evaluation.localization.results import UNREAD, Localized, Shown, build_lines
 from a2cli.evaluation.localization.scores import get_scores
 from a2cli.evaluation.localization.ways import Sight, Ways, open_ways
 from a2cli.evaluation.origin import LIBRARIES, get_commit, get_settings
@@ -47,13 +48,15 @@ def run_localize(config: LocalizeConfig, show: Show | None = None) -> Localized:
         try:
             case = _open(entry)
         except A2Error as error:
-            failures.append(CaseFailure(entry.id, "read", type(error).__name__, str(error)))
+            failures.append(CaseFailure(entry.id, "read", "cannot be used", str(error)))
             continue
         seen: dict[str, Sight] = {}
         mine = list(_score(entry, case, ways, seen))
         rows += mine
         failures += [
-            CaseFailure(row.id, STAGE, row.error, row.error, row.method) for row in mine if row.error
+            CaseFailure(row.id, STAGE, "cannot be looked at", row.error, row.method)
+            for row in mine
+            if row.error
         ]
         if config.report is not None and config.gallery:
             shown.append(build_shown(case, seen, mine))
@@ -102,9 +105,12 @@ def _score(entry: CaseEntry, case: Case, ways: Ways, seen: dict[str, Sight]) -> 
             sight = look(case)
         except A2Error as failure:
             error = show_name(str(failure))
+        except Exception as failure:  # a model may raise anything
+            error = show_name(": ".join(tell_unexpected(failure)))
         else:
             seen[way] = sight
-            values = get_scores(sight.soft, sight.region, case.named) | {"diffuse": float(sight.diffuse)}
+            values = get_scores(sight.soft, sight.region, case.named)
+            values |= {"diffuse": float(sight.diffuse), UNREAD: float(sight.unread)}
         yield Row(
             id=entry.id,
             category=entry.category,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from a2cli.masks.morph import get_iou
+from a2cli.metrics.region import get_auc
 
 HALF = 0.5  # IoU from which a thing counts as found
 WORDS = {
@@ -38,17 +39,3 @@ def get_pointing(soft: np.ndarray, truth: np.ndarray) -> float:
     tolerance of 15 px.
     """
     return float(truth[soft == soft.max()].mean())
-
-
-def get_auc(soft: np.ndarray, truth: np.ndarray) -> float:
-    """The area under the ROC curve over pixels, in [0, 1], by their ranks; 0.5 of a flat map.
-
-    Source: Mann and Whitney, On a test of whether one of two random variables is stochastically larger, 1947.
-    """
-    _, place, counts = np.unique(soft, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place].reshape(
-        soft.shape
-    )  # mean rank of equal values, from 1
-    inside = int(truth.sum())
-    wins = float(ranks[truth].sum()) - inside * (inside + 1) / 2
-    return wins / (inside * (truth.size - inside))

@@ -14,7 +14,6 @@ from a2cli.config.localize import LocalizeOptions
 from a2cli.errors import BackboneError, ConfigError
 from a2cli.evaluation.localization.config import DEFAULT, PLAIN, LocalizeConfig, Way
 from a2cli.evaluation.localization.saliency import cut_by_otsu, get_saliency
-from a2cli.evaluation.methods.editor import describe_pipeline, get_options, load_pipeline
 from a2cli.evaluation.records.cases import Case
 
 ONCE = "-once"
@@ -24,13 +23,15 @@ ONCE = "-once"
 class Sight:
     """What a way saw of a photo: `soft` (H, W) float32 in [0, 1], `region` (H, W) bool, both of the photo's size.
 
-    `diffuse`: it named no place, and the region means nothing.
+    `diffuse`: it named no place, and the region means nothing. `unread`: nor could it, since the words that name the
+    thing lie behind what the model reads of a sentence, or cannot be told from its tokens.
     """
 
     soft: np.ndarray
     region: np.ndarray
     diffuse: bool = False
     keyword: str = ""
+    unread: bool = False
 
 
 Look = Callable[[Case], Sight]
@@ -71,6 +72,12 @@ def see_all(case: Case) -> Sight:
     return Sight(np.ones(size, np.float32), np.ones(size, bool))
 
 
+def see_nothing(case: Case) -> Sight:
+    """No place at all: a flat map, an empty region."""
+    size = case.source.shape[:2]
+    return Sight(np.zeros(size, np.float32), np.zeros(size, bool), diffuse=True)
+
+
 def see_salient(case: Case) -> Sight:
     """What stands out, whatever the sentence says; where nothing does the map is flat and the region empty."""
     soft = get_saliency(case.source)
@@ -88,6 +95,8 @@ class _Model:
     """A model that looks at photos by what is said of them."""
 
     def __init__(self, config: LocalizeConfig) -> None:
+        from a2cli.evaluation.methods.editor import load_pipeline
+
         self.config = config
         self.pipeline = load_pipeline(config.backbone, config.model, config.adapter, config.device)
 
@@ -105,6 +114,8 @@ class _Model:
 
     def open(self, way: Way) -> tuple[Look, dict[str, Any]]:
         """A way of looking, and what goes on record of it."""
+        from a2cli.evaluation.methods.editor import describe_pipeline
+
         options = replace(
             self.config.localize,
             way=cast(Literal["attention", "predictor"], way.removesuffix(ONCE)),
@@ -121,7 +132,11 @@ class _Model:
 
     def _look(self, options: LocalizeOptions, case: Case) -> Sight:
         from a2cli.engine.localize import localize
+        from a2cli.evaluation.methods.editor import get_options, is_read
 
         asked = get_options(options, self.config.keyword, case)
+        if not is_read(self.pipeline, case.prompt, asked):
+            # A miss that is measured: without it the way would be scored on short sentences alone.
+            return replace(see_nothing(case), unread=True)
         found = localize(self.pipeline, case.source, case.prompt, options=asked)
         return Sight(found.soft, found.region, found.diffuse, found.keyword)

@@ -11,7 +11,7 @@ from a2cli import __version__
 from a2cli.config.load import to_dict
 from a2cli.config.localize import LocalizeOptions
 from a2cli.engine.pipeline import EditOptions, EditPipeline
-from a2cli.errors import ConfigError
+from a2cli.errors import ConfigError, DataError
 from a2cli.evaluation.config import MethodConfig
 from a2cli.evaluation.methods.base import Edit, get_mask, get_subject, name_adapters
 from a2cli.evaluation.records.cases import Case, Task
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class A2Method:
     """A backbone with its adapters. The prompt is the case's, its category where it has none, as in training.
 
-    Where it finds the region itself and the sentence names no place, it leaves the photo as it is, and says that it
-    edited nothing: a miss that is measured, not one that is left out.
+    Where it finds the region itself and the sentence names no place, or is too long for the model to read it, it leaves
+    the photo as it is, and says that it edited nothing: a miss that is measured, not one that is left out.
     """
 
     def __init__(self, config: MethodConfig, *, device: str = "auto") -> None:
@@ -76,9 +76,13 @@ class A2Method:
         """Find what the prompt names, and edit that."""
         from a2cli.engine.localize import localize
 
+        nothing = Edit(task.source, np.zeros(task.source.shape[:2], bool))
+        assert options.localize is not None
+        if not is_read(self.pipeline, options.prompt, options.localize):
+            return nothing
         found = localize(self.pipeline, task.source, options.prompt, options=options.localize)
         if found.diffuse or not found.mask.any():
-            return Edit(task.source, np.zeros(found.mask.shape, bool))
+            return nothing
         mask = found.mask.astype(np.float32)
         picture = self.pipeline.generate(task.source, mask, subject, options, region=mask)[0]
         return blend(task.source, picture, mask)
@@ -121,6 +125,23 @@ def describe_pipeline(
 def get_options(options: LocalizeOptions, keyword: str | None, case: Case) -> LocalizeOptions:
     """How to look at a case: with `keyword` "known" it is told the words that name the thing, where they are known."""
     return replace(options, keyword=case.keyword) if keyword == "known" and case.keyword else options
+
+
+def is_read(pipeline: EditPipeline, prompt: str, options: LocalizeOptions) -> bool:
+    """Whether the model reads a word that names the thing: not of a prompt that is cut before it.
+
+    A predictor makes do with what it reads. Raises as `localize` does for a keyword that is not in the prompt.
+    """
+    from a2cli.engine.localize import choose_way
+    from a2cli.engine.words import find_words, get_rows, get_text_reader
+
+    if choose_way(pipeline, options.way) == "predictor":
+        return True
+    try:
+        get_rows(get_text_reader(pipeline.backbone), prompt, find_words(prompt, options.keyword))
+    except DataError:
+        return False
+    return True
 
 
 def get_region(config: MethodConfig, case: Case, mask: np.ndarray) -> np.ndarray | None:

@@ -85,7 +85,7 @@ def _build_head(results: Results, rows: Sequence[Row]) -> str:
 def _build_against(results: Results, rows: Sequence[Row], keys: Sequence[str]) -> str:
     """Paired differences to the method that the settings name; a table for each kind of mask."""
     other, chosen = get_other(results), choose_headline(keys, COLUMNS)
-    if other is None:
+    if other is None or not chosen:
         return ""
     cells = {(one.protocol, one.method, one.key): tell_against(one) for one in list_against(results, rows)}
     tables = ""

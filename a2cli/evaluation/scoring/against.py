@@ -9,6 +9,8 @@ from a2cli.evaluation.results import Results, Row
 from a2cli.evaluation.scoring.stats import Difference, get_difference
 from a2cli.metrics.table import METRICS
 
+DRAWS = {"bootstrap": 1000, "seed": 0}  # settings of the errors, and their defaults
+
 
 @dataclass(frozen=True)
 class Against:
@@ -31,13 +33,15 @@ def get_other(results: Results) -> str | None:
     return other if isinstance(other, str) and other in results.methods else None
 
 
-def list_against(
-    results: Results, rows: Sequence[Row], *, resamples: int = 1000, seed: int = 0
-) -> Iterator[Against]:
-    """All differences, by protocol, method and value, in the table's order; none where no method is named."""
+def list_against(results: Results, rows: Sequence[Row]) -> Iterator[Against]:
+    """All differences, by protocol, method and value, in the table's order; none where no method is named.
+
+    Their errors are of as many resamples as the scores'.
+    """
     other = get_other(results)
     if other is None:
         return
+    resamples, seed = (results.config.get(name, otherwise) for name, otherwise in DRAWS.items())
     groups = {row.id: row.group for row in rows}
     for protocol in results.protocols:
         of = {

@@ -67,8 +67,7 @@ def grounding_loss(attention: Tensor, cover: Tensor) -> Tensor:
 
     attention, cover (B, N), 0 or more; each is scaled to a sum of 1. 0 where they agree.
     """
-    wanted = cover / cover.sum(1, keepdim=True).clamp_min(1e-6)
-    found = attention / attention.sum(1, keepdim=True)
+    wanted, found = (x / x.sum(1, keepdim=True).clamp_min(EPSILON) for x in (cover, attention))
     return (wanted * ((wanted + EPSILON).log() - (found + EPSILON).log())).sum(1).mean()
 
 

@@ -26,6 +26,7 @@ from a2cli.evaluation.config import MethodConfig
 from a2cli.evaluation.editing.edits import (
     EditDone,
     EditJob,
+    digest_task,
     find_edits,
     get_edit_path,
     get_fingerprint,
@@ -127,6 +128,17 @@ def test_another_model_makes_its_own_and_the_target_decides_nothing(tmp_path: Pa
     assert get_fingerprint(perfect, unknown) != get_fingerprint(perfect, task)  # but there it is all
 
 
+@pytest.mark.parametrize("told", [{"region": "exact"}, {"keyword": "known"}])
+def test_what_a_method_is_told_beside_its_mask_decides(told: dict[str, str]) -> None:
+    """The exact mask under a box, the words that name the thing; of no matter to a method that hears of neither."""
+    task = make_task()
+    case = task.case
+    other = {"region": replace(case, mask=np.roll(case.mask, 1, 0)), "keyword": replace(case, keyword="cup")}
+    changed = replace(task, case=other[next(iter(told))])
+    assert digest_task(task, told) != digest_task(changed, told)
+    assert digest_task(task, {"kind": "a2"}) == digest_task(changed, {"kind": "a2"})
+
+
 def spoil(png: bytes, damage: str) -> bytes:
     """An edit's file after an accident, or after another program that kept its texts."""
     if damage == "cut":
@@ -187,6 +199,17 @@ def test_what_was_made_otherwise_is_not_found(tmp_path: Path) -> None:
     assert find(jobs, tmp_path) == ["", "", "made with steps 5, not 4"]  # one row is one method
     save_image(make_task().source, get_edit_path(tmp_path, "painter", "fine", "stem 2"))
     assert find(jobs, tmp_path) == [""] * 3  # put there by hand
+
+
+def test_an_edit_by_another_region_is_not_found(tmp_path: Path) -> None:
+    """Settings of the region are not on record where there are none: those of one side alone differ as well."""
+    jobs, held = make_jobs(1), {"localize": {"way": "mask"}}
+    run(Painter(kind="a2"), jobs, tmp_path)
+    assert find(jobs, tmp_path) == [""]
+    assert find(jobs, tmp_path, **held) == ["made with localize none, not {'way': 'mask'}"]
+    run(Painter(kind="a2", region="exact", **held), jobs, tmp_path)
+    assert find(jobs, tmp_path, region="exact", **held) == [""]
+    assert find(jobs, tmp_path, **held) == ["made with region exact, not none"]
 
 
 def test_a_turn_that_starts_from_no_edit_is_not_found(tmp_path: Path) -> None:

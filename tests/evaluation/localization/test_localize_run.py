@@ -12,16 +12,16 @@ import pytest
 from browser import needs_chromium, visit
 from needs import needs_font
 from pair_folders import write_imagefolder
-from region_edits import make_edit, make_edit_pair, save_region_adapter
+from region_edits import make_edit, make_edit_pair
 
 from a2cli.cli import main
 from a2cli.data.records import Pair
 from a2cli.errors import ConfigError, DataError
 from a2cli.evaluation.config import DataConfig
 from a2cli.evaluation.localization.config import LocalizeConfig
-from a2cli.evaluation.localization.gallery import build_shown, choose_shown, heat
+from a2cli.evaluation.localization.gallery import build_shown, choose_shown
 from a2cli.evaluation.localization.page import LEAD, build_localize_page
-from a2cli.evaluation.localization.results import HEAD, Localized, build_lines, list_cells
+from a2cli.evaluation.localization.results import HEAD, Localized, build_lines, list_cells, list_unread
 from a2cli.evaluation.localization.run import run_localize
 from a2cli.evaluation.localization.settings import load_localize_config
 from a2cli.evaluation.localization.ways import Sight, see_all, see_salient
@@ -134,14 +134,10 @@ def test_a_record_whose_thing_is_not_known_fails_alone(tmp_path: Path) -> None:
         run_localize(LocalizeConfig(write(tmp_path / "none", pairs[1:3]), ways=("box",)))
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+@pytest.fixture
+def model(tiny_nano: Path, tiny_region: Path) -> tuple[str, str]:
     """A tiny nano and a region adapter for it."""
-    from edits import save_tiny
-
-    folder = tmp_path_factory.mktemp("model")
-    tiny = save_tiny(folder)
-    return str(tiny), str(save_region_adapter(folder / "region", tiny))
+    return str(tiny_nano), str(tiny_region)
 
 
 def test_a_model_looks_in_its_ways(data: DataConfig, model: tuple[str, str]) -> None:
@@ -168,11 +164,55 @@ def test_a_way_that_fails_on_a_record_has_no_row_of_it(model: tuple[str, str], t
     found = run_localize(replace(config, keyword="known"))
     (failure,) = found.failures
     assert (failure.id, failure.method) == ("edit-0", "attention") and "blue cup" in failure.detail
+    assert failure.reason == "cannot be looked at"
     assert {(line.way, line.n) for line in found.lines if line.task == "all"} == {
         ("box", 2),
         ("attention", 1),
     }
     assert "attention failed on 1 of 2 records, which its means leave out" in build_localize_page("x", found)
+
+
+def test_words_behind_what_the_model_reads_count_as_a_miss(
+    data: DataConfig, model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else attention alone would be scored without its hardest records. A predictor reads what there is."""
+    pairs = make_pairs()[:3]
+    pairs[1] = replace(pairs[1], prompt="please, " * 200 + pairs[1].prompt)
+    late = write(tmp_path / "late", pairs)
+    config = LocalizeConfig(
+        late, ("attention", "predictor"), model=model[0], adapter=(model[1],), device="cpu"
+    )
+    found = run_localize(replace(config, keyword="known"))
+    lines = {line.way: line for line in found.lines if line.task == "all"}
+    assert found.failures == () and lines["attention"].n == lines["predictor"].n == 3
+    rows = {(row.method, row.id): row.values for row in found.rows}
+    missed = rows["attention", "edit-1"]
+    assert missed["iou"] == missed["found"] == missed["size"] == 0
+    assert missed["unread"] == missed["diffuse"] == 1 and missed["auc"] == 0.5
+    assert rows["attention", "edit-0"]["unread"] == rows["predictor", "edit-1"]["unread"] == 0
+    (told,) = list_unread(found.rows)
+    assert told.startswith("attention: of 1 sentences") and told in build_localize_page("x", found)
+    words = ["eval", "localize", "--data", late.path, "--ways", "attention", "--keyword", "known"]
+    assert main([*words, "--model", model[0], "--adapter", "none", "--device", "cpu"]) == 0
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(7, 7), (1, 4096), (130, 9)])
+def test_photos_of_any_shape_are_looked_at(
+    size: tuple[int, int], model: tuple[str, str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    pair, mask = make_edit_pair(), np.zeros(size, bool)
+    mask[: -(-size[0] // 2), : -(-size[1] // 2)] = True
+    photo = rng.integers(0, 256, (*size, 3), np.uint8)
+    pair = replace(pair, src_rgb=photo, src_mask=mask, tar_rgb=255 - photo, tar_mask=mask)
+    page = tmp_path / "page.html"
+    config = LocalizeConfig(
+        write(tmp_path / "odd", [pair]), model=model[0], adapter=(model[1],), device="cpu"
+    )
+    found = run_localize(replace(config, report=str(page)))
+    assert found.failures == () and len(found.rows) == 4 and page.is_file()
+    assert all(0 <= row.values["iou"] <= 1 for row in found.rows)
 
 
 def make_found(prompt: str = "replace the red disc") -> Localized:
@@ -214,14 +254,6 @@ def test_shown_are_even_steps_from_worst_to_best() -> None:
     assert len(choose_shown(shown, ["box"], 99)) == 10 and choose_shown(shown, [], 4) == ()
 
 
-def test_heat_is_stronger_where_the_map_is() -> None:
-    case = make_edit()
-    soft = np.linspace(0, 1, 64, dtype=np.float32)[None].repeat(64, axis=0)
-    drawn = heat(case.source, soft)
-    assert drawn.shape == case.source.shape and drawn.dtype == np.uint8
-    assert drawn[:, -8:].mean() > drawn[:, :8].mean() + 40
-
-
 @needs_chromium
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_the_page_works_from_a_file(chromium: Any, tmp_path: Path, width: int, dark: bool) -> None:
@@ -246,6 +278,18 @@ def test_settings_are_a_file_changes_and_options(tmp_path: Path) -> None:
     assert (config.ways, config.bootstrap, config.data.limit) == (("box", "saliency"), 7, 5)
     assert (config.data.synth.size, config.data.synth.instructions) == (96, 1.0)  # what is not said stays
     assert config.localize.filter == "gaussian" and load_localize_config(None).data.limit == 200
+    changed = load_localize_config(None, ["ways=box,saliency", "data.tasks=remove", "adapter=some/folder"])
+    assert (changed.ways, changed.data.tasks) == (("box", "saliency"), ("remove",))
+    assert changed.adapter == ("some/folder",)
+    for change, message in (
+        ("ways=5", "ways: "),
+        ("ways=[box, 5]", "ways: there is no '5'"),
+        ("localize.refine=false", "localize.refine changes nothing here"),
+        ("localize.way=mask", "threshold, filter, strength"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_localize_config(None, [change])
+        assert message in str(caught.value)
     for options, message in (
         ({"ways": ["boxx"]}, "did you mean 'box'"),
         ({"ways": ["box,box"]}, "each once"),
@@ -261,9 +305,8 @@ def test_settings_are_a_file_changes_and_options(tmp_path: Path) -> None:
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     words = ["eval", "localize", "--data", "synth", "-n", "3", "--ways", "box,saliency", "--tasks", "replace"]
-    words += ["--set", "data.synth.size=64", "--set", "data.synth.photos=examples/photos"]
     photos = Path(__file__).parents[3] / "examples" / "photos"
-    words[-1] = f"data.synth.photos={photos}"
+    words += ["--set", "data.synth.size=64", "--set", f"data.synth.photos={photos}"]
     assert main([*words, "--report", str(page)]) == 0
     shown = capsys.readouterr()
     lines = [line.split("\t") for line in shown.out.splitlines()]
@@ -272,6 +315,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ["saliency", "all", "3"],
     ]
     assert f"page in {page}" in shown.err and page.is_file()
+    again = tmp_path / "again.html"
+    assert main([*words, "--set", f"report={again}"]) == 0
+    assert f"page in {again}" in capsys.readouterr().err and again.is_file()
     assert main([*words, "--json", "-q"]) == 0
     shown = capsys.readouterr()
     record = json.loads(shown.out)

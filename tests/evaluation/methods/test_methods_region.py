@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from region_edits import make_edit, make_task, save_region_adapter
+from region_edits import make_edit, make_task
 
 from a2cli.config.localize import LocalizeOptions
 from a2cli.errors import ConfigError, DataError
@@ -21,16 +21,14 @@ from a2cli.evaluation.methods.editor import A2Method, blend, get_region
 BOX = make_task("box")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from edits import save_tiny
-
-    return save_tiny(tmp_path_factory.mktemp("model"))
+@pytest.fixture
+def model(tiny_nano: Path) -> Path:
+    return tiny_nano
 
 
-@pytest.fixture(scope="module")
-def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_region_adapter(tmp_path_factory.mktemp("adapter") / "region", model)
+@pytest.fixture
+def adapter(tiny_region: Path) -> Path:
+    return tiny_region
 
 
 def open_row(model: Path, adapter: Path | str = "none", **settings: Any) -> A2Method:
@@ -118,6 +116,16 @@ def test_a_sentence_that_names_no_place_changes_nothing(model: Path) -> None:
     made = edit(row, make_task("free"))
     empty = not made.region.any()
     assert np.array_equal(made.rgb, BOX.source) == empty
+
+
+def test_words_behind_what_the_model_reads_are_a_miss(model: Path, adapter: Path) -> None:
+    """As one that names no place; a predictor makes do with what it reads."""
+    late = make_task("free")
+    late = replace(late, case=replace(late.case, prompt="please, " * 200 + late.case.prompt))
+    made = edit(open_row(model, localize="attention", keyword="known"), late)
+    assert not made.region.any() and np.array_equal(made.rgb, BOX.source)
+    seen = edit(open_row(model, adapter, localize=LocalizeOptions("predictor", threshold=0.0)), late)
+    assert seen.region.any()
 
 
 def test_a_known_keyword_is_told(model: Path) -> None:

@@ -38,6 +38,14 @@ def test_every_other_method_is_subtracted_record_by_record() -> None:
     assert one.relative == pytest.approx(one.difference.mean / (sum(paste.values()) / len(paste)))
 
 
+def test_its_errors_are_drawn_as_the_scores_are() -> None:
+    none = replace(RESULTS, config={"against": "paste", "bootstrap": 0})
+    assert {one.difference.se for one in list_against(none, ROWS)} == {None}
+    other = replace(RESULTS, config={"against": "paste", "seed": 1})
+    first, second = (next(list_against(results, ROWS)).difference for results in (RESULTS, other))
+    assert first.mean == second.mean and first.se != second.se
+
+
 def test_records_that_one_side_lacks_are_left_out() -> None:
     rows = [row for row in ROWS if not (row.method == "nano" and row.id < "r012")]
     assert {one.difference.n for one in list_against(RESULTS, rows) if one.method == "nano"} == {12}
