@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 
 from a2cli.images.geometry import crop_image, crop_mask, get_bounding_box, get_zoom_crop, paste_back
+from a2cli.localize.threshold import get_region
 
 SIDE = 160  # px it is worked out at; finer does not find more
 CONTEXT = 1.3  # side of what is looked at over the mask's; farther off there are other things
 ROUNDS = 5
 LEAST_GROUND = 16  # pixels that must be seen around the mask
 LEAST, MOST = 0.04, 0.97  # share of the mask that a figure fills
+LEAST_PART = 0.05  # of the largest part: smaller ones are specks of the ground
 
 
 def find_figure(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
@@ -44,6 +46,7 @@ def find_figure(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
     found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)) & inside
     if not LEAST <= found.sum() / inside.sum() <= MOST:
         return None
+    found = get_region(found.astype(np.float32), 0.5, min_share=LEAST_PART)
     figure: np.ndarray = paste_back(np.zeros(mask.shape, np.float32), found.astype(np.float32), crop) > 0.5
     return figure & mask
 
