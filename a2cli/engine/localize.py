@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from a2cli.config.localize import LocalizeOptions
 from a2cli.config.suggest import get_suggestion
@@ -196,7 +197,8 @@ class Seeker:
 
     def record(self, picture: np.ndarray) -> AttentionRecorder:
         """Run one context pass over a picture that is all visible, without a reference, and look on."""
-        condition = self._build_condition(picture)
+        transformer, grid = self.pipeline.backbone.transformer, self._get_grid(picture)
+        condition = build_look(transformer, self._encode(picture), self.text, self.pooled, grid)
         layout = Layout(condition.text.shape[1], condition.masked.shape[1], 0)
         two_pass = self.pipeline.two_pass
         recorder = AttentionRecorder(RecordPlan(self.blocks, self.rows), layout)
@@ -227,19 +229,25 @@ class Seeker:
         token_px = self.pipeline.backbone.traits.token_px
         return picture.shape[0] // token_px, picture.shape[1] // token_px
 
-    def _build_condition(self, picture: np.ndarray) -> Condition:
-        tokens = self._encode(picture)
-        bits = self.pipeline.backbone.transformer.config.in_channels - 2 * tokens.shape[-1]
-        return Condition(
-            masked=tokens,
-            mask=tokens.new_zeros(*tokens.shape[:2], bits),
-            visible=torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device),
-            reference=tokens[:, :0],
-            text=self.text,
-            pooled=self.pooled,
-            grid=self._get_grid(picture),
-            ref_grid=(0, 0),
-        )
+
+def build_look(
+    transformer: Any, tokens: Tensor, text: Tensor, pooled: Tensor, grid: tuple[int, int]
+) -> Condition:
+    """Build the condition of a photo in which nothing is hidden, beside a text and no reference: training's look too.
+
+    tokens (B, N, C) of the photo, text (B, T, J), pooled (B, Q), grid its rows and columns of tokens.
+    """
+    bits = transformer.config.in_channels - 2 * tokens.shape[-1]
+    return Condition(
+        masked=tokens,
+        mask=tokens.new_zeros(*tokens.shape[:2], bits),
+        visible=torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device),
+        reference=tokens[:, :0],
+        text=text,
+        pooled=pooled,
+        grid=grid,
+        ref_grid=(0, 0),
+    )
 
 
 def read_map(attention: np.ndarray, options: LocalizeOptions, size: tuple[int, int]) -> Look:

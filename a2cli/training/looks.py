@@ -6,11 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from a2cli.context.layout import PATCH
-from a2cli.context.passes import Condition
 from a2cli.data.records import Pair
 from a2cli.data.source import PairSource
 from a2cli.engine.words import TextReader, get_rows
@@ -101,20 +98,3 @@ def mark_keyword(pair: Pair, reader: TextReader) -> np.ndarray:
         with suppress(A2Error):
             rows[list(get_rows(reader, pair.prompt, span))] = 1
     return rows
-
-
-def build_look(tokens: Tensor, text: Tensor, pooled: Tensor, grid: tuple[int, int], bits: int) -> Condition:
-    """Build the condition of a photo in which nothing is hidden, beside a text and no reference.
-
-    tokens (B, N, C) of the photo, text (B, T, J), pooled (B, Q), `bits` mask channels a token.
-    """
-    return Condition(
-        masked=tokens,
-        mask=tokens.new_zeros(*tokens.shape[:2], bits),
-        visible=torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device),
-        reference=tokens[:, :0],
-        text=text,
-        pooled=pooled,
-        grid=grid,
-        ref_grid=(0, 0),
-    )

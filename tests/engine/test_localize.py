@@ -19,6 +19,7 @@ from a2cli.engine.figure import get_size
 from a2cli.engine.localize import (
     Look,
     Seeker,
+    build_look,
     choose_way,
     get_blocks,
     get_look_size,
@@ -94,7 +95,14 @@ def test_attention_is_the_mean_of_the_keywords_rows(pipeline: EditPipeline) -> N
     tokens = pipeline.backbone.encode_pixels(to_pixels(picture[None]))
     watcher = Watcher()
     pipeline.two_pass.state.recorder = watcher
-    pipeline.two_pass.encode_context(seeker._build_condition(picture))
+    look = build_look(
+        pipeline.backbone.transformer,
+        seeker._encode(picture),
+        seeker.text,
+        seeker.pooled,
+        seeker._get_grid(picture),
+    )
+    pipeline.two_pass.encode_context(look)
     pipeline.two_pass.state.recorder = None
     weights = watcher.weights["single_transformer_blocks.0"][0]  # heads, queries, keys
     assert weights.shape[-1] == text.shape[1] + tokens.shape[1]  # no reference, every photo token visible

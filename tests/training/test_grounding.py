@@ -15,11 +15,11 @@ from instruction_pairs import PairList, make_instruction
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.config.load import build
 from a2cli.context.recording import recording
+from a2cli.engine.localize import build_look
 from a2cli.engine.prepare import to_pixels
 from a2cli.errors import ConfigError
 from a2cli.training.checkpoint import load_checkpoint
 from a2cli.training.config import TrainConfig
-from a2cli.training.looks import build_look
 from a2cli.training.objectives.edit import EditObjective
 from a2cli.training.objectives.grounding import GroundedObjective, grounding_loss
 from a2cli.training.trainer import Trainer
@@ -82,7 +82,9 @@ def test_the_loss_is_the_formula_written_naively(tiny_model: Path, tmp_path: Pat
         with torch.no_grad(), recording(objective.two_pass, Watch()):
             text, pooled = backbone.encode_text([pair.prompt])
             tokens = backbone.encode_pixels(to_pixels(pair.src_rgb[None]))
-            objective.two_pass.encode_context(build_look(tokens, text, pooled, (4, 4), 256))
+            objective.two_pass.encode_context(
+                build_look(objective.backbone.transformer, tokens, text, pooled, (4, 4))
+            )
         start = pair.prompt.index(pair.keyword)
         rows = [start + i for i, letter in enumerate(pair.keyword) if letter != " "]  # a row a byte
         found = torch.zeros(16)

@@ -20,11 +20,12 @@ from a2cli.context.layout import PATCH
 from a2cli.context.processor import Pass
 from a2cli.context.recording import recording
 from a2cli.data.records import Pair
+from a2cli.engine.localize import build_look
 from a2cli.engine.prepare import to_pixels
 from a2cli.engine.words import get_text_reader
 from a2cli.errors import ConfigError
 from a2cli.training.config import TrainConfig
-from a2cli.training.looks import build_look, check_looks, has_look, make_look, mark_keyword
+from a2cli.training.looks import check_looks, has_look, make_look, mark_keyword
 from a2cli.training.objectives.edit import EditObjective
 from a2cli.training.processes import Processes
 from a2cli.training.samples import collate
@@ -147,7 +148,7 @@ class GroundedObjective(EditObjective):
             tokens = backbone.encode_pixels(pixels).float()
         text, pooled = self.reader.encode(looks["sentence"])
         side = looks["photo"].shape[1] // backbone.traits.token_px
-        bits = backbone.transformer.config.in_channels - 2 * tokens.shape[-1]
         with recording(self.two_pass, TextRows(self.blocks, text.shape[1])) as recorder:
-            self.two_pass.encode_context(build_look(tokens, text, pooled, (side, side), bits))
+            look = build_look(backbone.transformer, tokens, text, pooled, (side, side))
+            self.two_pass.encode_context(look)
         return recorder.get_map(looks["rows"].to(self.device))
