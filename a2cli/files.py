@@ -7,12 +7,14 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from a2cli.errors import A2Error, CheckpointError, ConfigError, DataError
 
+STALE_S = 2.0  # seconds; a temporary younger than that may be one whose writer is about to lock it
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})  # weights that are never opened
 
 
@@ -42,6 +44,8 @@ def write_bytes(data: bytes | Iterable[bytes], path: str | Path, *, error: type[
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with open(handle, "wb") as file:
+                with suppress(OSError):  # who holds it lives: `remove_stale` leaves it alone
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for part in (data,) if isinstance(data, bytes) else data:
                     file.write(part)
                 file.flush()
@@ -58,6 +62,16 @@ def write_bytes(data: bytes | Iterable[bytes], path: str | Path, *, error: type[
             f"{show_name(str(path))}: cannot be written: {_get_reason(cause)}",
             hint="check the folder and the free space",
         ) from cause
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; the temporaries of those that live stay."""
+    with suppress(OSError):
+        for path in sorted(folder.glob(".a2-*.tmp")):
+            with suppress(OSError), open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(file.fileno()).st_mtime > STALE_S:
+                    path.unlink()
 
 
 def make_folder(folder: str | Path, *, error: type[A2Error] = DataError) -> None:

@@ -12,6 +12,7 @@ MAX_PIXELS = 178_956_970  # of a picture unless told otherwise; what Pillow call
 
 BlockKind = Literal["double", "single"]
 Stage = Literal["fine", "rough", "box"]
+Quantize = Literal["nf4", "int8", "torchao-int8"]
 
 
 @dataclass(frozen=True)

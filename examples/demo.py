@@ -20,7 +20,7 @@ def main() -> int:
     photo, reference = HERE / "photos" / "coffee.jpg", HERE / "photos" / "flower.jpg"
     mask = HERE / "masks" / "coffee_cup_opening.png"
     result, sheet = folder / "coffee.a2.png", folder / "before_after.png"
-    config = EditConfig(sources=(str(photo),), ref=str(reference), mask=str(mask), out=str(result))
+    config = EditConfig(sources=(str(photo),), refs=(str(reference),), mask=str(mask), out=str(result))
     (edited,) = run_edit(config)
     before = open_photo(photo).rgb
     outlined = draw_outline(before, read_mask(mask, before.shape[:2]) > 0.5)

@@ -8,18 +8,19 @@ group `a2.backbones` and are checked by `a2cli.testing.check_backbone`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from a2cli.errors import ConfigError
-from a2cli.types import BlockSpec
+from a2cli.types import BlockSpec, Quantize
 
 if TYPE_CHECKING:
     import torch
 
     from a2cli.context.passes import Condition
 
+__all__ = ["API_VERSION", "Backbone", "Quantize", "Traits"]
+
 API_VERSION = 1
-Quantize = Literal["nf4", "int8", "torchao-int8"]
 _RANGES = {
     "token_px": "at least 1",
     "resolution": "a positive multiple of token_px",
@@ -42,7 +43,8 @@ class Traits:
     starts from the placed reference plus this much noise, as it was trained to; None: from noise alone. `buckets`:
     the working crop is a rectangle of about resolution^2 px whose aspect follows the mask's, as in training.
     `text_tokens`: the length prompts are padded to (None: the backbone's own). `localize_blocks`: names of the blocks
-    whose attention says best where a word is (none: those between two thirds and 0.86 of the depth).
+    whose attention says best where a word is, "NAME:0,2" for some of a block's heads (none: all heads of the blocks
+    between two thirds and 0.88 of the depth).
     """
 
     resolution: int
@@ -90,7 +92,9 @@ class Backbone(Protocol):
     def load(cls, model: str | None = None, *, device: str = "cpu", dtype: str = "float32") -> Backbone:
         """Load weights from a folder or hub id; None means the default ones. Raises `BackboneError`.
 
-        A class that can hold its weights in fewer bits takes `quantize: Quantize | None = None` besides.
+        A class that can hold its weights in fewer bits takes `quantize: Quantize | None = None` besides. One whose
+        parts can be kept off the device names them in `components: dict[str, Any]` and computes on
+        `execution_device: torch.device | None` where that is set; `device` is then the same.
         """
 
     def get_blocks(self) -> list[BlockSpec]:

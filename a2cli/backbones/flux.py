@@ -52,6 +52,7 @@ class FluxFillBackbone:
     ) -> None:
         self.base_hash = base_hash
         self.components = components
+        self.execution_device: torch.device | None = None  # where weights are brought to when they are needed
         self.transformer = components["transformer"]
         self.vae = components["vae"]
         self.traits = traits or self.traits
@@ -118,7 +119,7 @@ class FluxFillBackbone:
 
     @property
     def device(self) -> torch.device:
-        return next(self.transformer.parameters()).device
+        return self.execution_device or next(self.transformer.parameters()).device
 
     @property
     def downscale(self) -> int:
@@ -178,7 +179,7 @@ class FluxFillBackbone:
             prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         )
         encoder = self.components[f"text_encoder{which}"]
-        return encoder(tokens.input_ids.to(next(encoder.parameters()).device))
+        return encoder(tokens.input_ids.to(self.execution_device or next(encoder.parameters()).device))
 
     def encode_reference(self, reference: Tensor) -> Tensor:
         """Encode the reference with SigLIP and Redux's embedder: (B, 3, h, w) in [-1, 1] -> (B, S, J)."""

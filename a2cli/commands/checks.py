@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from a2cli import __version__
 from a2cli.backbones.registry import list_backbones, probe_plugins
 
 GIB = 1 << 30
+NO_FEATURE = "dev"  # the extra that brings no part of a2
 _IMPORTED = {
     "huggingface-hub": "huggingface_hub",
     "opencv-python-headless": "cv2",
@@ -43,6 +45,7 @@ def run_checks() -> Iterator[Check]:
     for requirement in requires("a2cli") or ():
         if "extra ==" not in requirement:
             yield _check_library(requirement)
+    yield from _list_extras()
     yield from _check_devices()
     yield _check_memory()
     yield _check_scratch()
@@ -62,6 +65,36 @@ def _check_library(requirement: str) -> Check:
             name, False, f"cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}"
         )
     return Check(name, True, f"{found} ({requirement})")
+
+
+def _list_extras() -> Iterator[Check]:
+    """What the extras bring; one that is missing is no fault, one that is too old is."""
+    extras: dict[str, list[str]] = {}
+    for requirement in requires("a2cli") or ():
+        need, _, marker = requirement.partition(";")
+        extra = marker.partition("extra ==")[2].strip(" '\"")
+        if extra not in ("", NO_FEATURE):
+            extras.setdefault(need.strip(), []).append(extra)
+    for need, names in extras.items():
+        name = re.split(r"[\[<>=; ]", need)[0]
+        detail = f"a2cli[{','.join(names)}], {need}"
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            yield Check(name, True, f"not installed ({detail})")
+        else:
+            yield Check(name, _is_enough(found, need), f"{found} ({detail})")
+
+
+def _is_enough(found: str, need: str) -> bool:
+    """Whether a version is at or above a requirement's floor, by the numbers they begin with."""
+    floor = need.partition(">=")[2]
+    return not floor or _get_numbers(found) >= _get_numbers(floor)
+
+
+def _get_numbers(text: str) -> tuple[int, ...]:
+    match = re.match(r"\s*v?(\d+(?:\.\d+)*)", text)
+    return tuple(int(part) for part in match[1].split(".")) if match else ()
 
 
 def _check_devices() -> Iterator[Check]:

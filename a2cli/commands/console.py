@@ -1,6 +1,6 @@
-"""What a command shows: results on stdout, progress and warnings on stderr.
+"""What a command shows: results on stdout, progress, warnings and failures on stderr.
 
-Progress appears only when stderr is a terminal; `--quiet` silences warnings as well.
+Progress appears only when stderr is a terminal; `--quiet` silences warnings as well, but not failures.
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from a2cli.errors import ConfigError
+from a2cli.files import show_name
 from a2cli.quiet import quieten_libraries
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-
-def not_built(what: str) -> ConfigError:
-    """The one line about a part that has its place in the command line but no code behind it."""
-    return ConfigError(f"{what} is not built yet")
+RATE_SECONDS = 600  # over which the rate is averaged
 
 
 class Console:
@@ -32,8 +29,8 @@ class Console:
         self._bar, self._quiet = bar, quiet
         self._task: Any = None
 
-    def progress(self, label: str, done: int, total: int) -> None:
-        """Show that `done` of `total` parts of `label` are ready."""
+    def progress(self, label: str, done: int, total: int | None) -> None:
+        """Show that `done` of `total` parts of `label` are ready; of None as many as come."""
         if self._bar is None:
             return
         self._bar.start()
@@ -43,7 +40,7 @@ class Console:
 
     def result(self, path: str | os.PathLike[str], record: dict[str, Any] | None = None) -> None:
         """Print one result on stdout: its path, or `record` as a line of JSON."""
-        if self._bar is not None:
+        if self._bar is not None and sys.stdout.isatty():  # else the bar is not in its way
             self._bar.stop()
         print(os.fspath(path) if record is None else json.dumps(record), flush=True)
 
@@ -53,8 +50,12 @@ class Console:
             print(message, file=sys.stderr)
 
     def warn(self, message: str) -> None:
-        """Say on stderr what went wrong with one part while the rest goes on."""
+        """Say on stderr what went wrong with one part while the rest goes on; not with --quiet."""
         logging.getLogger("a2cli").warning(message)
+
+    def fail(self, message: str) -> None:
+        """Say on stderr, with --quiet as well, what could not be made while the rest goes on."""
+        print(f"a2: {show_name(' '.join(message.splitlines()))}", file=sys.stderr)
 
 
 class _Warnings(logging.Handler):
@@ -68,15 +69,34 @@ def open_console(*, quiet: bool = False) -> Iterator[Console]:
     quieten_libraries()
     logger, handler = logging.getLogger("a2cli"), _Warnings(logging.ERROR if quiet else logging.WARNING)
     logger.addHandler(handler)
-    bar = None
-    if not quiet and sys.stderr.isatty():
-        from rich.console import Console as RichConsole
-        from rich.progress import Progress
-
-        bar = Progress(console=RichConsole(stderr=True), transient=True, redirect_stdout=False)
+    bar = None if quiet or not sys.stderr.isatty() else _build_bar()
     try:
         yield Console(bar, quiet=quiet)
     finally:
         if bar is not None:
             bar.stop()
         logger.removeHandler(handler)
+
+
+def _build_bar() -> Progress:
+    """Label, bar, count, rate and the time that is left."""
+    from rich import progress
+    from rich.console import Console as RichConsole
+    from rich.text import Text
+
+    class Rate(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if not speed else f"{speed:.3g}/s" if speed >= 1 else f"{1 / speed:.3g} s each")
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        Rate(),
+        progress.TimeRemainingColumn(compact=True),
+        console=RichConsole(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        speed_estimate_period=RATE_SECONDS,
+    )

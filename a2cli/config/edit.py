@@ -6,13 +6,17 @@ import os
 import re
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from a2cli.config.batch import BatchConfig
+from a2cli.config.expect import Expected
 from a2cli.config.localize import LocalizeOptions, check_threshold, get_span
+from a2cli.config.memory import MemoryConfig
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
+from a2cli.files import show_name
 from a2cli.types import MAX_PIXELS
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -20,6 +24,7 @@ SOURCE_WAYS = (
     "give a SOURCE file; or pipe the photo in (a2 edit - ...); or let --mask be the photo itself "
     "with the region rubbed out to transparency"
 )
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Localize = Literal["off", "mask", "attention", "predictor", "auto"]
@@ -29,14 +34,15 @@ Localize = Literal["off", "mask", "attention", "predictor", "auto"]
 class EditConfig:
     """One `a2 edit` command line.
 
-    `sources` is empty when stdin or the mask holds the photo, and `"-"` is stdin. `steps` and `guidance`
+    `sources` is empty when stdin, the mask or a manifest holds the photos, and `"-"` is stdin; `refs` may be empty with
+    a manifest alone. `make_folders`: those of outputs that do not exist yet are made. `steps` and `guidance`
     None mean the backbone's own; `model` and `adapter` None mean those the backbone ships with, `adapter`
     "none" the bare backbone. `feather` is in source pixels. `localize` None is "off" with a mask, "auto" without one;
     `keyword` and `threshold` are as in `LocalizeOptions`. ConfigError when the settings contradict.
     """
 
     sources: tuple[str, ...]
-    ref: str
+    refs: tuple[str, ...]
     mask: str | None = None
     ref_mask: str | None = None
     prompt: str = ""
@@ -62,16 +68,15 @@ class EditConfig:
     json: bool = False
     quiet: bool = False
     dry_run: bool = False
+    allow_urls: bool = False
+    sign: str | None = None
+    make_folders: bool = False
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    expects: Expected | None = None
 
     def __post_init__(self) -> None:
-        inputs = [*self.sources, self.ref, *(name for name in (self.mask, self.ref_mask) if name is not None)]
-        for name in inputs:
-            if not name:
-                raise ConfigError("an input has an empty name")
-            if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name):
-                raise ConfigError(f"{name}: addresses are not read", hint="download the picture first")
-        if inputs.count("-") > 1:
-            raise ConfigError("only one input can come from stdin")
+        self._check_inputs()
         if "" in (self.out, self.save_region, self.save_attention):
             raise ConfigError("an output has an empty name")
         for option, what, path in (
@@ -101,7 +106,10 @@ class EditConfig:
             raise ConfigError(f"--device {self.device!r} is unknown", hint=hint)
         if self.dtype not in DTYPES:
             raise ConfigError(f"--dtype {self.dtype!r} is unknown", hint=get_suggestion(self.dtype, DTYPES))
-        self._check_localize()
+        if self.batch.manifest is None:  # its records have masks and prompts of their own
+            self._check_localize()
+        else:
+            self._check_way()
 
     @property
     def way(self) -> Localize:
@@ -113,10 +121,26 @@ class EditConfig:
         assert self.way != "off"
         return LocalizeOptions(way=self.way, keyword=self.keyword, threshold=self.threshold)
 
-    def _check_localize(self) -> None:
+    def _check_inputs(self) -> None:
+        if not self.refs and self.batch.manifest is None:
+            raise ConfigError("no reference", hint="give --ref FILE, a photo of the object to put in")
+        others = (name for name in (self.mask, self.ref_mask, self.batch.manifest) if name is not None)
+        inputs = [*self.sources, *self.refs, *others]
+        for name in inputs:
+            if not name:
+                raise ConfigError("an input has an empty name")
+            check_address(name, self.allow_urls and name != self.batch.manifest)
+        if inputs.count("-") > 1:
+            raise ConfigError("only one input can come from stdin")
+
+    def _check_way(self) -> None:
         known = get_args(Localize)
         if self.way not in known:
             raise ConfigError(f"--localize {self.way!r} is unknown", hint=get_suggestion(self.way, known))
+        check_threshold(self.threshold)
+
+    def _check_localize(self) -> None:
+        self._check_way()
         finds = self.way in ("attention", "predictor", "auto")
         if self.way == "mask" and self.mask is None:
             raise ConfigError("--localize mask narrows a mask, and there is none", hint="give --mask")
@@ -129,7 +153,6 @@ class EditConfig:
             )
         if self.save_attention and not finds:
             raise ConfigError("--save-attention: with a mask nothing is looked for", hint="leave out --mask")
-        check_threshold(self.threshold)
         if self.way == "off":
             if self.keyword is not None or self.threshold != "auto":
                 raise ConfigError(
@@ -153,20 +176,30 @@ def has_piped_stdin() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
+def check_address(name: str, allowed: bool) -> None:
+    """ConfigError for an address where none is read, or of a kind that never is."""
+    if not ADDRESS.match(name):
+        return
+    from a2cli.urls import is_url
+
+    if allowed and is_url(name):
+        return
+    shown = show_name(name)
+    if is_url(name):
+        raise ConfigError(
+            f"{shown}: addresses are not read", hint="download the picture first, or add --allow-urls"
+        )
+    raise ConfigError(f"{shown}: addresses are not read", hint="download the picture first")
+
+
 def check_source_form(config: EditConfig) -> None:
-    """ConfigError for what names no photo, and for the forms that have no code behind them yet."""
-    if len(config.sources) > 1:
-        raise ConfigError("editing more than one SOURCE is not built yet")
-    for name in (*config.sources, *([config.mask] if config.mask else [])):
-        if Path(name).is_dir():
-            raise ConfigError(f"{name}: editing a folder is not built yet")
-        if re.search(r"[*?\[]", name) and not os.path.lexists(name):
-            raise ConfigError(f"{name}: no such file, and patterns are not built yet")
-    if config.mask is None:
-        if not config.sources and not has_piped_stdin():
-            raise ConfigError("no photo to edit", hint=SOURCE_WAYS)
-        if not config.prompt.strip():
-            raise ConfigError(
-                "no mask, and no prompt to find the region from",
-                hint='give --mask, or --prompt "replace the cup"',
-            )
+    """ConfigError for what names no photo, and where nothing says what to replace; a manifest says both itself."""
+    if config.batch.manifest is not None or config.mask is not None:
+        return
+    if not config.sources and not has_piped_stdin():
+        raise ConfigError("no photo to edit", hint=SOURCE_WAYS)
+    if not config.prompt.strip():
+        raise ConfigError(
+            "no mask, and no prompt to find the region from",
+            hint='give --mask, or --prompt "replace the cup"',
+        )

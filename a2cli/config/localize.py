@@ -10,8 +10,10 @@ from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError
 
 Way = Literal["mask", "attention", "predictor", "auto"]
-Filter = Literal["gaussian", "bilateral", "morphological", "adaptive"]
+Interpolation = Literal["rbf", "cubic", "linear", "nearest"]
+Filter = Literal["gaussian", "bilateral", "morphological", "adaptive", Interpolation, "none"]
 WAYS: tuple[Way, ...] = get_args(Way)
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 FILTERS: tuple[Filter, ...] = get_args(Filter)
 MOST_STRENGTH = 10.0  # of a filter; its widths grow with it
 
@@ -25,7 +27,8 @@ class LocalizeOptions:
     prompt that name the thing, None to find them. `threshold` of the map in [0, 1], or "auto" (Otsu; 0.5 for the
     predictor). `refine`: look a second time, closer, at what is small. `dilate`: how far a found region grows before it
     is edited, as a share of its size (the root of its box's area). `hold_after`: share of the steps before a token may
-    be held. `filter` and its `strength` smooth attention (EditMGT, appendix B.2). ConfigError for values out of range.
+    be held. `filter` and its `strength` smooth attention (EditMGT, appendix B.2), by one of four filters or by way of
+    a finer map; "nearest" and "none" leave it as it is. ConfigError for values out of range.
     """
 
     way: Way = "auto"

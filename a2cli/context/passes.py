@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from a2cli.context.cache import ContextCache
 from a2cli.context.layout import get_image_ids
-from a2cli.context.processor import PassState, install_processors
+from a2cli.context.processor import Pass, PassState, install_processors
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,24 @@ class Condition:
         return (~self.visible[0]).nonzero()[:, 0]
 
 
+def get_known_tokens(condition: Condition, *, full_grid: bool = False) -> tuple[Tensor, Tensor]:
+    """Lay out what a context pass reads: tokens (B, K, in_channels) and their positions (K, 3), photo first.
+
+    Of the photo the visible tokens (one mask a batch; ValueError for several), or all with `full_grid`; then the
+    reference's. Each holds its latents twice, as noisy state and as known picture, and its mask bits.
+    """
+    source = torch.cat([condition.masked, condition.masked, condition.mask], -1)
+    ids = get_image_ids(condition.grid, 0, source.device)
+    if not full_grid:
+        condition.get_region()  # refuses batches with different masks
+        seen = condition.visible[0].nonzero()[:, 0]
+        source, ids = source[:, seen], ids[seen]
+    bits = condition.mask.new_zeros(*condition.reference.shape[:2], condition.mask.shape[-1])
+    reference = torch.cat([condition.reference, condition.reference, bits], -1)
+    ids = torch.cat([ids, get_image_ids(condition.ref_grid, 1, source.device)])
+    return torch.cat([source, reference], 1), ids
+
+
 class RegionInputs(Protocol):
     """What the blocks of a region adapter read in a target pass."""
 
@@ -60,7 +78,9 @@ class RegionInputs(Protocol):
 class TwoPass:
     """Runs the two passes; owns the attention processors of a transformer until `remove()`."""
 
-    def __init__(self, transformer: Any, *, guidance: float | None = None, experts: Any = None) -> None:
+    def __init__(
+        self, transformer: Any, *, guidance: float | Tensor | None = None, experts: Any = None
+    ) -> None:
         self.transformer = transformer
         self.guidance = guidance
         self.experts = experts
@@ -100,16 +120,7 @@ class TwoPass:
         By default only visible photo tokens enter (one mask a batch). `full_grid` keeps every photo token and
         bars the hidden ones by a key mask: what training does, where masks differ within a batch.
         """
-        source = torch.cat([condition.masked, condition.masked, condition.mask], -1)
-        reference = torch.cat(
-            [
-                condition.reference,
-                condition.reference,
-                condition.mask.new_zeros(*condition.reference.shape[:2], condition.mask.shape[-1]),
-            ],
-            -1,
-        )
-        ids = get_image_ids(condition.grid, 0, source.device)
+        tokens, ids = get_known_tokens(condition, full_grid=full_grid)
         key_mask = None
         if full_grid:
             ones = torch.ones_like(condition.visible[:, :1])
@@ -117,22 +128,15 @@ class TwoPass:
                 [
                     ones.expand(-1, condition.text.shape[1]),
                     condition.visible,
-                    ones.expand(-1, reference.shape[1]),
+                    ones.expand(-1, condition.reference.shape[1]),
                 ],
                 1,
             )
-        else:
-            seen = condition.visible[0].nonzero()[:, 0]
-            condition.get_region()  # refuses batches with different masks
-            source, ids = source[:, seen], ids[seen]
-        ids = torch.cat([ids, get_image_ids(condition.ref_grid, 1, source.device)])
         cache = ContextCache(key_mask=key_mask)
         if self.experts is not None:
             self.experts.mode = "route"
             self.experts.token_mask = key_mask
-        self._run(
-            torch.cat([source, reference], 1), ids, condition.text, condition.pooled, 0.0, "context", cache
-        )
+        self.run(tokens, ids, condition.text, condition.pooled, 0.0, "context", cache)
         if self.experts is not None:
             cache.routing = self.experts.routing_state()
         _gather_before_gradients(self.transformer, cache)
@@ -176,28 +180,36 @@ class TwoPass:
             region_inputs = region_inputs.select(region)
         self.state.region = region_inputs
         try:
-            return self._run(hidden, ids, empty, condition.pooled, sigma, "target", cache, keys)
+            return self.run(hidden, ids, empty, condition.pooled, sigma, "target", cache, keys)
         finally:
             self.state.region = None
 
-    def _run(
+    def run(
         self,
         hidden: Tensor,
         image_ids: Tensor,
         text: Tensor,
         pooled: Tensor,
         sigma: Tensor | float,
-        which: Any,
+        which: Pass,
         cache: ContextCache,
         keys: Tensor | None = None,
     ) -> Tensor:
+        """Run one pass over tokens as the transformer takes them; the experts are routed as their `mode` says.
+
+        `hidden` (B, S, in_channels), `image_ids` (S, 3), `text` (B, T, J), `pooled` (B, Q). A context pass fills
+        `cache`, a target pass reads it; `keys` (B, L + S) bool bars keys of a target pass where it is False.
+        Returns (B, S, out_channels).
+        """
         hidden = hidden.to(
             self.transformer.dtype
         )  # latents are wider than a bf16 base; autocast sees to itself
         batch = hidden.shape[0]
         timestep = torch.as_tensor(sigma, dtype=torch.float32, device=hidden.device).expand(batch)
         guided = getattr(self.transformer.config, "guidance_embeds", False)
-        guidance = 1.0 if self.guidance is None else self.guidance
+        guidance = torch.as_tensor(
+            1.0 if self.guidance is None else self.guidance, dtype=hidden.dtype, device=hidden.device
+        )
         self.state.current, self.state.cache = which, cache
         self.state.key_mask = cache.key_mask if which == "context" else keys
         try:
@@ -208,7 +220,7 @@ class TwoPass:
                 timestep=timestep,
                 img_ids=image_ids,
                 txt_ids=image_ids.new_zeros(text.shape[1], 3),
-                guidance=hidden.new_full((batch,), guidance) if guided else None,
+                guidance=guidance.expand(batch) if guided else None,
                 return_dict=False,
             )[0]
         finally:

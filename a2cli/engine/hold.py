@@ -66,7 +66,8 @@ def walk_held(
     assert options.localize is not None
     token_px = pipeline.backbone.traits.token_px
     layout = Layout(condition.text.shape[1], int(condition.visible.sum()), condition.reference.shape[1])
-    recorder = AttentionRecorder(RecordPlan(get_blocks(pipeline), (), reference=True), layout)
+    plan = RecordPlan(tuple(get_blocks(pipeline.backbone)), (), reference=True)
+    recorder = AttentionRecorder(plan, layout)
     first = max(1, round(options.localize.hold_after * walk.num_steps))
     with recording(pipeline.two_pass, recorder):
         # The context was seen before the recorder came; shares of the target pass need none of its queries.

@@ -8,28 +8,29 @@ threshold. "Edit Where You Mean", section 3.6: a head that predicts the mask. Ex
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from a2cli.backbones.base import Backbone
 from a2cli.config.localize import LocalizeOptions
-from a2cli.config.suggest import get_suggestion
 from a2cli.context.passes import Condition
+from a2cli.context.processor import Recorder
 from a2cli.context.recording import recording
-from a2cli.data.order import choose_bucket, get_buckets
 from a2cli.engine.adapters import bare
 from a2cli.engine.figure import get_size
-from a2cli.engine.prepare import choose_size, to_pixels
+from a2cli.engine.prepare import to_pixels
+from a2cli.engine.sight import Look, look_over
 from a2cli.engine.words import find_words, get_rows, get_text_reader
-from a2cli.errors import BackboneError
-from a2cli.images.geometry import crop_image, get_zoom_crop, paste_back, resize
+from a2cli.errors import BackboneError, ConfigError, DataError
 from a2cli.localize.filters import smooth
+from a2cli.localize.heads import Choice, read_choice, show_choice
 from a2cli.localize.interpolate import upsample
+from a2cli.localize.keywords import is_about_all
 from a2cli.localize.maps import AttentionRecorder, Layout, RecordPlan, choose_blocks
 from a2cli.localize.threshold import Trouble, find_region, get_region, is_diffuse, scale_map
 from a2cli.masks.morph import dilate_disc
@@ -37,17 +38,16 @@ from a2cli.masks.morph import dilate_disc
 if TYPE_CHECKING:
     from a2cli.engine.pipeline import EditPipeline
 
+R = TypeVar("R", bound=Recorder)
 Found = Literal["attention", "predictor"]
-CONTEXT = 1.6  # side of the second look over the found region's
-SMALL = 0.25  # share of the photo below which a region is looked at again
 PREDICTED = 0.5  # probability from which on a pixel is predicted to change
-LONGEST = 8.0  # aspect up to which a photo keeps its own
 _REASONS: dict[Trouble, str] = {
     "": "",
     "not finite": "the attention is not finite",
     "flat": "the attention is the same everywhere",
     "nothing above the threshold": "nothing reaches the threshold",
 }
+_ALL = "the sentence is about the whole picture"
 _TOO_SMALL = "what reaches the threshold is smaller than a pixel of the photo"
 
 
@@ -56,8 +56,9 @@ class Localization:
     """Where an edit goes, at the photo's size.
 
     `soft` (H, W) float32 in [0, 1], `region` (H, W) bool where it reaches `threshold`, `mask` (H, W) bool the region
-    grown a little, which is what is edited. `way` found it, by the attention of `blocks` to `keyword` or by the
-    predictor. `diffuse`: the region means nothing, the prompt is one about the whole picture; `reason` says why.
+    grown a little, which is what is edited. `way` found it, by the attention of `blocks`, named as in the backbone's
+    traits, to `keyword`, or by the predictor. `diffuse`: the region means nothing, the prompt is one about the whole
+    picture; `reason` says why. `unread`: `keyword` lies behind what the predictor's text encoder reads.
     """
 
     soft: np.ndarray
@@ -69,31 +70,12 @@ class Localization:
     blocks: tuple[str, ...]
     diffuse: bool
     reason: str = ""
+    unread: bool = False
 
     @property
     def share(self) -> float:
         """Of the photo that is edited."""
         return float(self.mask.mean())
-
-
-@dataclass(frozen=True)
-class Look:
-    """One look at a picture at working size: `soft` (h, w) in [0, 1], `region` bool; `reason` why it names no place."""
-
-    soft: np.ndarray
-    region: np.ndarray
-    threshold: float
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A photo looked over: `soft` (H, W) in [0, 1], `region` (H, W) bool, the look that decided, its photo px a px."""
-
-    soft: np.ndarray
-    region: np.ndarray
-    look: Look
-    scale: float
 
 
 @torch.no_grad()
@@ -110,7 +92,8 @@ def localize(
     """Find what a prompt wants edited in a photo (H, W, 3) uint8.
 
     `way`, `keyword` and `threshold` stand in for those of `options`. "auto" takes the predictor where a region adapter
-    brings one. A small region is looked at again from nearby (`options.refine`). Raises ConfigError for an empty
+    brings one. A small region is looked at again from nearby (`options.refine`). A sentence about the whole picture is
+    diffuse, and nothing is looked for, unless a keyword is given. Raises ConfigError for an empty
     prompt and a keyword that is not in it, DataError for attention to words behind what the model reads (a predictor
     takes what there is), BackboneError where the backbone or the adapter cannot do it.
     """
@@ -122,6 +105,8 @@ def localize(
     if threshold is not None:
         options = replace(options, threshold=threshold)
     seeker = Seeker(pipeline, prompt, options)
+    if options.keyword is None and is_about_all(prompt):
+        return _take_all(seeker, (photo.shape[0], photo.shape[1]))
     traits = pipeline.backbone.traits
     sight = look_over(seeker.look, photo, traits.resolution, traits.token_px, refine=options.refine)
     region, look = sight.region, sight.look
@@ -137,36 +122,24 @@ def localize(
         blocks=seeker.blocks if seeker.way == "attention" else (),
         diffuse=bool(reason),
         reason=reason,
+        unread=not seeker.rows,
     )
 
 
-def look_over(
-    look: Callable[[np.ndarray], Look],
-    photo: np.ndarray,
-    resolution: int,
-    token_px: int,
-    *,
-    refine: bool = True,
-) -> Sight:
-    """Look at a whole photo (H, W, 3), and with `refine` again from nearby at a region that is small in it.
-
-    The second look stands for the first inside its crop, unless it sees nothing there or nothing finer.
-    """
-    size = (photo.shape[0], photo.shape[1])
-    working = get_look_size(size, resolution, token_px)
-    first = look(resize(photo, working))
-    soft, region = (np.clip(resize(m.astype(np.float32), size), 0, 1) for m in (first.soft, first.region))
-    sight = Sight(soft, region > 0.5, first, max(size) / max(working))
-    if not refine or first.reason or not 0 < sight.region.mean() < SMALL:
-        return sight
-    crop = get_zoom_crop(sight.region, size=choose_size(sight.region, resolution, token_px), context=CONTEXT)
-    if crop.scale * sight.scale <= 1:
-        return sight
-    closer = look(crop_image(photo, crop))
-    there = paste_back(np.zeros(size, np.float32), closer.region.astype(np.float32), crop) > 0.5
-    if closer.reason or not there.any():
-        return sight
-    return Sight(np.clip(paste_back(soft, closer.soft, crop), 0, 1), there, closer, 1 / crop.scale)
+def _take_all(seeker: Seeker, size: tuple[int, int]) -> Localization:
+    """The whole picture, of (H, W) px, since the sentence asks for that."""
+    everywhere = np.ones(size, bool)
+    return Localization(
+        everywhere.astype(np.float32),
+        everywhere,
+        everywhere,
+        way=seeker.way,
+        keyword=seeker.keyword,
+        threshold=0.0,
+        blocks=(),
+        diffuse=True,
+        reason=_ALL,
+    )
 
 
 class Seeker:
@@ -178,9 +151,23 @@ class Seeker:
         self.keyword = prompt[start:end]
         self.reader = get_text_reader(pipeline.backbone)
         self.way = choose_way(pipeline, options.way)
-        self.rows = get_rows(self.reader, prompt, (start, end)) if self.way == "attention" else ()
-        self.blocks = get_blocks(pipeline)
+        self.rows = self._find_rows(prompt, (start, end))
+        self.choice = get_blocks(pipeline.backbone)
         self.text, self.pooled = self.reader.encode([prompt])
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Whose attention is read, as `Traits.localize_blocks` names them."""
+        return show_choice(self.choice)
+
+    def _find_rows(self, prompt: str, span: tuple[int, int]) -> tuple[int, ...]:
+        """The keyword's rows; none where it lies behind what is read, with which a predictor makes do."""
+        try:
+            return get_rows(self.reader, prompt, span)
+        except DataError:
+            if self.way == "attention":
+                raise
+            return ()
 
     def look(self, picture: np.ndarray) -> Look:
         """Look at a picture (h, w, 3) uint8 whose sides are multiples of the token's."""
@@ -190,21 +177,26 @@ class Seeker:
 
     def attend(self, picture: np.ndarray) -> np.ndarray:
         """Attention of the keyword to the picture's tokens: (rows, columns) float32 (EditMGT, eq. 3)."""
-        attention = self.record(picture).get_map("text", "context")[0].cpu().numpy()
+        plan = RecordPlan(tuple(self.choice), self.rows, heads=self.choice)
+        recorder = self.record(picture, AttentionRecorder(plan, self.get_layout(picture)))
+        attention = recorder.get_map("text", "context")[0].cpu().numpy()
         if not np.isfinite(attention).all():
             raise BackboneError("the model's attention is NaN", hint="try --dtype float32")
         return attention.reshape(self._get_grid(picture))
 
-    def record(self, picture: np.ndarray) -> AttentionRecorder:
-        """Run one context pass over a picture that is all visible, without a reference, and look on."""
+    def record(self, picture: np.ndarray, recorder: R) -> R:
+        """Run one context pass over a picture that is all visible, without a reference, and let `recorder` look on."""
         transformer, grid = self.pipeline.backbone.transformer, self._get_grid(picture)
         condition = build_look(transformer, self._encode(picture), self.text, self.pooled, grid)
-        layout = Layout(condition.text.shape[1], condition.masked.shape[1], 0)
         two_pass = self.pipeline.two_pass
-        recorder = AttentionRecorder(RecordPlan(self.blocks, self.rows), layout)
         with bare(two_pass), recording(two_pass, recorder):
             two_pass.encode_context(condition)
         return recorder
+
+    def get_layout(self, picture: np.ndarray) -> Layout:
+        """How the sequence of a look at a picture is laid out."""
+        rows, columns = self._get_grid(picture)
+        return Layout(self.text.shape[1], rows * columns, 0)
 
     def _predict(self, picture: np.ndarray) -> Look:
         assert self.pipeline.region is not None and self.pipeline.region.predictor is not None
@@ -274,23 +266,21 @@ def choose_way(pipeline: EditPipeline, way: str) -> Found:
     return "predictor" if there and way != "attention" else "attention"
 
 
-def get_blocks(pipeline: EditPipeline) -> tuple[str, ...]:
-    """The blocks whose attention says best where a word is: the backbone's own choice, else by depth (EditMGT 3.2)."""
-    names = [block.name for block in pipeline.backbone.get_blocks()]
-    chosen = pipeline.backbone.traits.localize_blocks
-    for name in chosen:
-        if name not in names:
-            raise BackboneError(
-                f"traits.localize_blocks: there is no block {name!r}", hint=get_suggestion(name, names)
-            )
-    return chosen or choose_blocks(names)
+def get_blocks(backbone: Backbone) -> Choice:
+    """The blocks whose attention says best where a word is, and which of their heads.
+
+    The backbone's own choice, else by depth and all heads (EditMGT 3.2). Raises BackboneError for what is not there.
+    """
+    counts, chosen = count_heads(backbone), backbone.traits.localize_blocks
+    try:
+        return read_choice(chosen or choose_blocks(list(counts)), counts, "traits.localize_blocks")
+    except ConfigError as error:
+        raise BackboneError(error.message, hint=error.hint) from error
 
 
-def get_look_size(size: tuple[int, int], resolution: int, token_px: int) -> tuple[int, int]:
-    """The working size (h, w) for a whole photo of `size` (H, W): about resolution^2 px, its aspect."""
-    aspect = float(np.clip(size[1] / size[0], 1 / LONGEST, LONGEST))
-    buckets = get_buckets(resolution, token_px, max(LONGEST, resolution / token_px))
-    return buckets[choose_bucket(aspect, buckets)]
+def count_heads(backbone: Backbone) -> dict[str, int]:
+    """How many heads of attention each block has, in execution order."""
+    return {block.name: backbone.transformer.config.num_attention_heads for block in backbone.get_blocks()}
 
 
 def grow(region: np.ndarray, share: float, least: float) -> np.ndarray:

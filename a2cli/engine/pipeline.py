@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from a2cli.backbones.base import Backbone
+from a2cli.backbones.quantize import load_quantized
 from a2cli.backbones.registry import load_backbone_class
+from a2cli.config.memory import MemoryConfig, Offload
 from a2cli.context.passes import Condition, TwoPass
 from a2cli.engine.adapters import choose_adapters, load_experts, load_region_adapter, remedy
+from a2cli.engine.memory import check_memory, get_home, place_pipeline
 from a2cli.engine.prepare import Prepared, choose_size, get_start, prepare_edit, to_picture, to_pixels
 from a2cli.engine.sampling import EditOptions, Walk, get_noise
 from a2cli.errors import BackboneError
@@ -45,6 +48,11 @@ class Edited:
     hold: Hold | None = None
 
 
+def choose_dtype(dtype: str, device: str) -> str:
+    """The number format of an edit, "auto" resolved for a device."""
+    return ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
+
+
 class EditPipeline:
     """A backbone, perhaps with adapters, ready to edit photos.
 
@@ -72,6 +80,7 @@ class EditPipeline:
         )
         self.region = region
         self.region_hash = ""
+        self.offload: Offload = "none"
 
     @classmethod
     def load(
@@ -82,25 +91,38 @@ class EditPipeline:
         adapter: str | Sequence[str] | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        memory: MemoryConfig | None = None,
+        num_images: int = 1,
+        note: Callable[[str], None] | None = None,
     ) -> EditPipeline:
         """Load a backbone by name and adapter folders, one of a kind (experts, low-rank, region).
 
         `adapter` None takes those shipped with the embedded model when that model is used; "none" takes
-        none. Raises `BackboneError` or `CheckpointError`, `ConfigError` for two of a kind.
+        none. `memory` keeps it within a GPU's, for edits of `num_images` pictures; `note` is told what was chosen.
+        Raises `BackboneError` or `CheckpointError`, `ConfigError` for two of a kind and for memory that does not
+        suffice.
         """
-        device = get_device(device)
-        dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
+        device, memory = get_device(device), memory or MemoryConfig()
+        check_memory(memory, device)
+        dtype = choose_dtype(dtype, device)
         adapters = choose_adapters(adapter, backbone=backbone, model=model)
         with (
             remedy("download or export the model again, or name another --model"),
             loading_quietly("diffusers", "transformers"),
         ):
-            loaded: Backbone = load_backbone_class(backbone).load(model, device=device, dtype=dtype)
+            loaded: Backbone = load_quantized(
+                load_backbone_class(backbone),
+                model,
+                device=get_home(memory, device),
+                dtype=dtype,
+                quantize=memory.quantize,
+            )
         experts, recipe = load_experts(loaded, adapters, getattr(torch, dtype))
         buckets = recipe.get("buckets", False) is True  # older adapters and those of others say nothing of it
         pipeline = cls(loaded, experts=experts, adapter_hash=adapters.hash, buckets=buckets)
         pipeline.region = load_region_adapter(loaded, adapters, pipeline.two_pass, getattr(torch, dtype))
         pipeline.region_hash = adapters.region_hash
+        pipeline.offload = place_pipeline(pipeline, memory, device, num_images=num_images, note=note)
         return pipeline
 
     def generate(
@@ -215,7 +237,9 @@ class EditPipeline:
         self, walk: Walk, grid: tuple[int, int], prepared: Prepared, begin: np.ndarray | None
     ) -> list[np.ndarray]:
         """Decode (h, w, 3) float32 pictures and fit them to the photo around the hole."""
-        pictures = self.backbone.decode_tokens(walk.get_tokens(), grid)
+        tokens = walk.get_tokens()
+        walk.forget()
+        pictures = self.backbone.decode_tokens(tokens, grid)
         if not bool(pictures.isfinite().all()):
             raise BackboneError("the model returned NaN", hint="try --dtype float32")
         decoded = [correct_drift(to_picture(p), prepared.source, prepared.mask) for p in pictures]

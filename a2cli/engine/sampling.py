@@ -10,6 +10,7 @@ from torch import Tensor
 
 from a2cli.backbones.base import Traits
 from a2cli.config.localize import LocalizeOptions
+from a2cli.context.cache import ContextCache
 from a2cli.context.passes import Condition, TwoPass, repeat_condition
 from a2cli.flow import get_resolution_mu, get_sigmas, get_source, sample_euler
 from a2cli.flow.samplers import Callback, SamplerStep
@@ -97,6 +98,10 @@ class Walk:
         tokens = self._condition.masked.clone()
         tokens[:, self.region] = self.tokens
         return tokens
+
+    def forget(self) -> None:
+        """Free the context's keys and values, gigabytes in a large model: no step is to come."""
+        self._cache = ContextCache()
 
     def _know(self, condition: Condition, region_inputs: RegionInputs | None) -> None:
         self._cache = self._two_pass.encode_context(condition).repeat(self.count)

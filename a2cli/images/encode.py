@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -14,8 +12,11 @@ from PIL import Image, PngImagePlugin
 from a2cli.errors import DataError
 from a2cli.files import show_name
 from a2cli.images.colour import build_image, to_srgb
+from a2cli.images.exif import set_comment
 from a2cli.images.formats import encode_png16, encode_tiff
+from a2cli.images.metadata import Metadata, get_plain
 from a2cli.images.photo import LAYOUTS, Photo, to_bytes8
+from a2cli.images.xmp import MAX_JPEG, get_packet
 
 FORMAT_SUFFIXES = {
     ".png": "PNG",
@@ -43,15 +44,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"lossless": True, "exact": True, "quality": 80, "method": 4},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }
-# IPTC NewsCodes, digital source type: a composite that contains the output of a trained model.
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+COMMENTED = ("JPEG", "WEBP", "AVIF")  # where EXIF carries the parameters, as web UIs do
 
 
 def encode_photo(
     photo: Photo,
     native: np.ndarray,
     format: str,
-    metadata: dict[str, str] | None = None,
+    metadata: Metadata | None = None,
     *,
     level: int | None = None,
 ) -> bytes:
@@ -68,7 +68,8 @@ def encode_photo(
     if native.shape != photo.native.shape or native.dtype != photo.native.dtype:
         raise DataError(f"{show_name(photo.name)}: the samples to save do not match the photo's own")
     samples, mode, icc_profile = _fit(native, photo.mode, photo.icc_profile, format)
-    xmp = _get_xmp(metadata) if metadata else None
+    limit = MAX_JPEG if format == "JPEG" else None
+    xmp = None if format in WITHOUT_PROFILE else get_packet(metadata, photo.xmp, limit=limit)
     try:
         if format == "TIFF":
             bilevel = photo.source_mode == "1" and mode == "L" and _is_bilevel(samples)
@@ -113,7 +114,7 @@ def _encode(
     icc_profile: bytes | None,
     photo: Photo,
     format: str,
-    metadata: dict[str, str] | None,
+    metadata: Metadata | None,
     xmp: bytes | None,
     level: int | None,
 ) -> bytes:
@@ -123,19 +124,27 @@ def _encode(
         options["compress_level"] = level
     if icc_profile is not None:
         options["icc_profile"] = icc_profile
-    if photo.exif is not None and format not in WITHOUT_PROFILE and not _is_too_long(photo.exif, format):
-        options["exif"] = photo.exif
-    if xmp is not None:
-        if format == "PNG":
-            info = PngImagePlugin.PngInfo()
-            for key, value in _get_texts(metadata, xmp).items():
-                info.add_itxt(key, value)
-            options["pnginfo"] = info
-        elif format not in WITHOUT_PROFILE:
-            options["xmp"] = xmp
+    exif = _get_exif(photo, format, metadata)
+    if exif is not None:
+        options["exif"] = exif
+    if xmp is not None and format == "PNG":
+        options["pnginfo"] = _get_info(metadata, xmp)
+    elif xmp is not None:
+        options["xmp"] = xmp
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+def _get_exif(photo: Photo, format: str, metadata: Metadata | None) -> bytes | None:
+    """The photo's EXIF, with the parameters as its comment where there is room; None where it cannot come along."""
+    if format in WITHOUT_PROFILE:
+        return None
+    if metadata is not None and metadata.parameters and format in COMMENTED:
+        commented = set_comment(photo.exif, get_plain(metadata.parameters))
+        if not _is_too_long(commented, format):
+            return commented
+    return None if photo.exif is None or _is_too_long(photo.exif, format) else photo.exif
 
 
 def _is_too_long(exif: bytes, format: str) -> bool:
@@ -187,23 +196,17 @@ def _is_bilevel(samples: np.ndarray) -> bool:
     return bool(np.isin(samples, (0, 255)).all())
 
 
-def _get_texts(metadata: dict[str, str] | None, xmp: bytes | None) -> dict[str, str]:
-    """The texts of a PNG: one a key, and the XMP packet under its registered keyword."""
-    return dict(metadata or {}) | ({"XML:com.adobe.xmp": xmp.decode()} if xmp else {})
+def _get_info(metadata: Metadata | None, xmp: bytes | None) -> PngImagePlugin.PngInfo:
+    """The texts of a PNG: one a key, the parameters, and the XMP packet under its registered keyword."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in _get_texts(metadata, xmp).items():
+        # Parameters go as the web UIs write them, Latin-1 where that does: not all readers know international text.
+        (info.add_text if key == "parameters" else info.add_itxt)(key, value)
+    return info
 
 
-def _get_xmp(metadata: dict[str, str]) -> bytes:
-    """An XMP packet: the texts in a namespace of a2, and DigitalSourceType (IPTC Photo Metadata 2023.1)."""
-    for key in metadata:
-        if not re.fullmatch(r"[A-Za-z_][\w.\-]{0,78}", key, re.ASCII):
-            raise DataError(
-                f"{key!r} cannot name a text stored in a picture", hint="use letters, digits, - . _"
-            )
-    own = "".join(f"<a2:{key}>{escape(value)}</a2:{key}>" for key, value in metadata.items())
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
-        ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:a2="urn:a2cli:recipe:1.0">'
-        f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>{own}"
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    ).encode()
+def _get_texts(metadata: Metadata | None, xmp: bytes | None) -> dict[str, str]:
+    texts = {} if metadata is None else {key: get_plain(value) for key, value in metadata.texts.items()}
+    if metadata is not None and metadata.parameters:
+        texts["parameters"] = get_plain(metadata.parameters)
+    return texts | ({"XML:com.adobe.xmp": xmp.decode()} if xmp else {})

@@ -11,6 +11,9 @@ PREFIX = b"Exif\x00\x00"
 ORIENTATION = 0x0112
 THUMBNAIL_OFFSET, THUMBNAIL_LENGTH = 0x0201, 0x0202
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+USER_COMMENT = 0x9286
+UNICODE = b"UNICODE\x00"
+GENERATED = "Steps: "  # what the texts of Stable Diffusion web UIs have in common
 # Tags of a TIFF's main directory that describe the photo rather than the way its samples are stored.
 DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 
@@ -96,3 +99,77 @@ def _get_tiff_exif(image: Image.Image) -> bytes | None:
         return None
     encoded = block.tobytes()
     return encoded if encoded.startswith(PREFIX) else PREFIX + encoded
+
+
+def set_comment(exif: bytes | None, comment: str) -> bytes:
+    """An EXIF block, with its prefix, whose UserComment is `comment`; None makes a block of that alone.
+
+    The directories that change are written anew behind the block, so what others point at, maker notes too, stays
+    where it is. A comment the photographer wrote stays as well; one that is blank, or tells of a generated picture,
+    goes. A block that cannot be read comes back unchanged. Source: EXIF 2.32, 4.6.5; text as UTF-16, big end first, as
+    the web UIs write it.
+    """
+    if exif is None:
+        exif = PREFIX + b"MM\x00*" + struct.pack(">IHI", 8, 0, 0)
+    data = bytearray(exif.removeprefix(PREFIX))
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(bytes(data[:4]))
+    if order is None:
+        return exif
+    try:
+        start = struct.unpack_from(order + "I", data, 4)[0]
+        main, following = _read_entries(data, order, start)
+        inner: dict[int, bytes] = {}
+        after = b"\0\0\0\0"
+        if EXIF_IFD in main:
+            inner, after = _read_entries(data, order, struct.unpack_from(order + "I", main[EXIF_IFD], 8)[0])
+        if USER_COMMENT in inner and not _is_replaceable(data, order, inner[USER_COMMENT]):
+            return exif
+        text = UNICODE + comment.encode("utf-16-be", "replace")
+        place = _append(data, text)
+        inner[USER_COMMENT] = struct.pack(order + "HHII", USER_COMMENT, 7, len(text), place)
+        place = _append(data, _build_entries(order, inner, after))
+        entry = struct.pack(order + "HHII", EXIF_IFD, 4, 1, place)
+        if EXIF_IFD in main:
+            at = start + 2 + 12 * list(main).index(EXIF_IFD)
+            data[at : at + 12] = entry
+        else:
+            main[EXIF_IFD] = entry
+            struct.pack_into(order + "I", data, 4, _append(data, _build_entries(order, main, following)))
+    except (struct.error, ValueError):
+        return exif
+    return PREFIX + bytes(data)
+
+
+def _read_entries(data: bytearray, order: str, start: int) -> tuple[dict[int, bytes], bytes]:
+    """The 12-byte entries of a directory by tag, in their order, and the 4 bytes behind them."""
+    count = struct.unpack_from(order + "H", data, start)[0]
+    end = start + 2 + 12 * count
+    if end + 4 > len(data):
+        raise ValueError("the directory lies outside the block")
+    entries = [bytes(data[at : at + 12]) for at in range(start + 2, end, 12)]
+    by_tag = {struct.unpack_from(order + "H", entry)[0]: entry for entry in entries}
+    if len(by_tag) != count:
+        raise ValueError("a tag stands twice")
+    return by_tag, bytes(data[end : end + 4])
+
+
+def _build_entries(order: str, entries: dict[int, bytes], following: bytes) -> bytes:
+    return (
+        struct.pack(order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + following
+    )
+
+
+def _append(data: bytearray, part: bytes) -> int:
+    """Put a part at the end of a block, on an even place; returns where."""
+    data.extend(bytes(len(data) % 2))
+    place = len(data)
+    data.extend(part)
+    return place
+
+
+def _is_replaceable(data: bytearray, order: str, entry: bytes) -> bool:
+    """Whether a UserComment says nothing, or how a picture was generated."""
+    length, place = struct.unpack_from(order + "II", entry, 4)
+    value = bytes(data[place : place + length]) if length > 4 else b""
+    plain = value[8:].replace(b"\0", b"").strip()  # of UTF-16, the letters of ASCII
+    return not plain or GENERATED.encode() in plain

@@ -48,7 +48,8 @@ class Photo:
         loss.
     mode: a key of LAYOUTS. source_mode: Pillow's name of what the file held ("P", "1", ...).
     format: Pillow's name of the file format. name: for messages, may hold any character.
-    icc_profile, exif: bytes or None; exif starts with b"Exif\\0\\0", says "upright" and has no thumbnail.
+    icc_profile, exif, xmp: bytes or None; exif starts with b"Exif\\0\\0", says "upright" and has no thumbnail; xmp is
+        the packet as it was found.
     """
 
     rgb: np.ndarray
@@ -60,6 +61,7 @@ class Photo:
     source_mode: str
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    xmp: bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -12,6 +12,8 @@ import re
 import stat
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +34,7 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://|data:", re.ASCII)
 # What a Pillow mode becomes without losing a value. What is not named (32-bit integers, floats) is refused.
 PROMOTED = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "La": "LA", "RGBa": "RGBA", "YCbCr": "RGB"}
 KEPT = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")
+MAX_XMP = 1 << 20  # bytes of a packet; a longer one is not kept
 WIDE = re.compile(r"(RGB|RGBA|LA);16[LBN]?")  # raw modes that Pillow would cut to 8 bits
 TIFF_PHOTOMETRIC = 262
 
@@ -49,27 +52,30 @@ def open_photo(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS, name
     shown = name or str(source)
     if isinstance(source, str) and URL.match(source):
         raise DataError(f"{show_name(shown)}: addresses are not opened", hint="download the picture first")
+    with open_file(source, shown) as file:
+        return _read(file, shown, max_pixels)
+
+
+@contextmanager
+def open_file(path: str | Path, name: str | None = None) -> Iterator[IO[bytes]]:
+    """A regular file to read; DataError, with `name` or the path, for what is missing, none, or fails on the way."""
+    shown = show_name(name or str(path))
     try:
-        if not stat.S_ISREG(os.stat(source).st_mode):
-            raise DataError(f"{show_name(shown)}: not a regular file", hint="name a picture file")
-        with open(source, "rb") as file:
-            return _read(file, shown, max_pixels)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DataError(f"{shown}: not a regular file", hint="name a picture file")
+        with open(path, "rb") as file:
+            yield file
     except FileNotFoundError as error:
-        raise DataError(f"{show_name(shown)}: no such file", hint="check the path") from error
+        raise DataError(f"{shown}: no such file", hint="check the path") from error
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{show_name(shown)}: cannot be opened: {cause}", hint="check the path") from error
+        raise DataError(f"{shown}: cannot be opened: {cause}", hint="check the path") from error
 
 
 def _read(file: IO[bytes], name: str, max_pixels: int) -> Photo:
     shown = show_name(name)
-    head = file.read(64)
-    if not head:
-        raise DataError(f"{shown}: the file is empty", hint="export or download it again")
-    _check_size(_peek_webp_size(head), shown, max_pixels)
-    image = _open(file, head, shown)
+    image = open_header(file, name, max_pixels=max_pixels)
     with image, warnings.catch_warnings(action="ignore"):  # Pillow's remarks on EXIF it cannot read
-        _check_size(image.size, shown, max_pixels)
         if (
             getattr(image, "is_animated", False) and image.format != "MPO"
         ):  # MPO: a phone's JPEG with its previews
@@ -80,6 +86,18 @@ def _read(file: IO[bytes], name: str, max_pixels: int) -> Photo:
         if image.format == "PNG" and has_damaged_pixels(file):
             raise DataError(f"{shown}: a damaged picture (checksum)", hint="export or download it again")
         return _decode(image, file, name)
+
+
+def open_header(file: IO[bytes], name: str, *, max_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
+    """A picture of one of FORMATS with its size checked and no pixel decoded yet; DataError as for `open_photo`."""
+    shown = show_name(name)
+    head = file.read(64)
+    if not head:
+        raise DataError(f"{shown}: the file is empty", hint="export or download it again")
+    _check_size(_peek_webp_size(head), shown, max_pixels)
+    image = _open(file, head, shown)
+    _check_size(image.size, shown, max_pixels)
+    return image
 
 
 def _peek_webp_size(head: bytes) -> tuple[int, int]:
@@ -159,7 +177,13 @@ def _decode(image: ImageFile.ImageFile, file: IO[bytes], name: str) -> Photo:
         source_mode=source_mode,
         icc_profile=icc_profile,
         exif=get_exif(image),
+        xmp=_get_xmp(image),
     )
+
+
+def _get_xmp(image: ImageFile.ImageFile) -> bytes | None:
+    packet = image.info.get("xmp")
+    return packet if isinstance(packet, bytes) and len(packet) <= MAX_XMP else None
 
 
 def _get_orientation(image: ImageFile.ImageFile) -> int:

@@ -12,6 +12,7 @@ from a2cli.files import show_name, write_bytes
 from a2cli.images.colour import from_srgb
 from a2cli.images.encode import FORMAT_SUFFIXES, encode_photo
 from a2cli.images.geometry import get_bounding_box
+from a2cli.images.metadata import Metadata
 from a2cli.images.photo import Photo
 
 
@@ -64,15 +65,15 @@ def save_photo(
     target: str | Path | IO[bytes],
     *,
     format: str | None = None,
-    metadata: dict[str, str] | None = None,
+    metadata: Metadata | None = None,
 ) -> None:
     """Save samples laid out as `native`, with the photo's mode, profile, EXIF and alpha if the format can.
 
     target: a path, replaced in one step, or a binary file object. format: Pillow's name; default: by the
-    path's suffix, else the photo's own. metadata: text stored in the file (PNG: one text chunk a key; all
-    but BMP and GIF: XMP that also declares the picture as composed with a trained model). What a format
-    cannot hold is described in `encode_photo`. Raises DataError; a target that existed is then untouched,
-    nothing is left over.
+    path's suffix, else the photo's own. metadata: what the file is to say of its making (PNG: text chunks; JPEG,
+    WebP, AVIF: EXIF; all but BMP and GIF: XMP that declares the picture as composed with a trained model); what the
+    source's own XMP says stays, where it is still true. What a format cannot hold is described in `encode_photo`.
+    Raises DataError; a target that existed is then untouched, nothing is left over.
     """
     if format is None:
         format = get_target_format(photo, target)
@@ -84,7 +85,7 @@ def save_photo(
 
 
 def encode_png(
-    photo: Photo, native: np.ndarray, *, metadata: dict[str, str] | None = None, level: int | None = None
+    photo: Photo, native: np.ndarray, *, metadata: Metadata | None = None, level: int | None = None
 ) -> bytes:
     """The PNG file as bytes, for a pipe or a shard; arguments as for `save_photo`.
 
@@ -128,7 +129,7 @@ def build_photo(rgb: np.ndarray, *, alpha: np.ndarray | None = None, name: str =
     return Photo(rgb, alpha, native, mode, "PNG", name, mode)
 
 
-def save_image(rgb: np.ndarray, path: str | Path, *, metadata: dict[str, str] | None = None) -> None:
+def save_image(rgb: np.ndarray, path: str | Path, *, metadata: Metadata | None = None) -> None:
     """Save (H, W, 3) uint8 sRGB to a path, format by suffix, in one step."""
     save_photo(build_photo(rgb, name=str(path)), rgb, path, metadata=metadata)
 

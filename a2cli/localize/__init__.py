@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from a2cli.localize.filters import smooth
-from a2cli.localize.interpolate import Interpolation, smooth_by_interpolation, upsample
-from a2cli.localize.keywords import find_keyword, get_token_rows
-from a2cli.localize.maps import AttentionRecorder, Layout, RecordPlan, choose_blocks
+from a2cli.localize.heads import read_choice, show_choice
+from a2cli.localize.interpolate import smooth_by_interpolation, upsample
+from a2cli.localize.keywords import find_keyword, get_token_rows, is_about_all
+from a2cli.localize.maps import AttentionRecorder, HeadMaps, Layout, RecordPlan, choose_blocks
 from a2cli.localize.threshold import (
     FoundRegion,
     choose_threshold,
@@ -18,7 +19,7 @@ from a2cli.localize.threshold import (
 __all__ = [
     "AttentionRecorder",
     "FoundRegion",
-    "Interpolation",
+    "HeadMaps",
     "Layout",
     "RecordPlan",
     "choose_blocks",
@@ -27,8 +28,11 @@ __all__ = [
     "find_region",
     "get_region",
     "get_token_rows",
+    "is_about_all",
     "is_diffuse",
+    "read_choice",
     "scale_map",
+    "show_choice",
     "smooth",
     "smooth_by_interpolation",
     "upsample",

@@ -1,4 +1,4 @@
-"""Four filters that make a map of attention coherent (EditMGT, appendix B.2, eq. 4-14). Functions of arrays.
+"""What makes a map of attention coherent: four filters, four interpolations (EditMGT, appendix B.2, eq. 4-18).
 
 Widths in pixels are given by the paper for maps of 32 x 32 tokens; they grow and shrink with the map's shorter side,
 so that one strength means one share of the picture on every grid.
@@ -11,7 +11,8 @@ import math
 import cv2
 import numpy as np
 
-from a2cli.config.localize import FILTERS, Filter
+from a2cli.config.localize import FILTERS, INTERPOLATIONS, Filter
+from a2cli.localize.interpolate import smooth_by_interpolation
 
 PAPER_SIDE = 32  # tokens a side of the maps the paper filters
 SIGMA = 2.0  # of the Gaussian at strength 1, px of such a map (eq. 5)
@@ -30,8 +31,10 @@ def smooth(
 ) -> np.ndarray:
     """Smooth a map (h, w) of any scale: float32, same shape.
 
-    `strength` is 0 or more; the paper tries 1, 3 and 5 and finds "adaptive" best. Borders are mirrored. A map with
-    values that are not finite comes back as it is. Raises `ValueError` for anything else.
+    `strength` is 0 or more; the paper tries 1, 3 and 5 and finds "adaptive" best. An interpolation makes the map
+    1 + 2 `strength` times as fine, rounded: the paper's 1, 3 and 5 are strengths 0, 1 and 2; its highest values are
+    not kept as those of a filter are. Borders are mirrored. A map with values that are not finite comes back as it is,
+    and so it does from "none". Raises `ValueError` for anything else.
     """
     if method not in FILTERS:
         raise ValueError(f"{method!r} is no filter; known: {', '.join(FILTERS)}")
@@ -40,8 +43,10 @@ def smooth(
     if map2d.ndim != 2 or not map2d.size:
         raise ValueError(f"a map has rows and columns, got {map2d.shape}")
     values = map2d.astype(np.float64)
-    if not np.isfinite(values).all():
+    if method == "none" or not np.isfinite(values).all():
         return map2d.astype(np.float32)
+    if method in INTERPOLATIONS:
+        return smooth_by_interpolation(map2d, method, 1 + round(2 * strength))
     filtered = _FUNCTIONS[method](values, strength, min(values.shape) / PAPER_SIDE)
     if preserve_peaks:
         peaks = values > np.percentile(values, PEAK)

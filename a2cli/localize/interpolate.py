@@ -7,12 +7,10 @@ place between centres: nothing is extrapolated.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, get_args
 
 import numpy as np
 
-Interpolation = Literal["rbf", "cubic", "linear", "nearest"]
-INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+from a2cli.config.localize import INTERPOLATIONS, Interpolation
 
 _MOST_POINTS = 1024  # of one thin plate through all of a map; its cost grows with their cube
 _MOST_KERNELS = 2**25  # distances from data to new places that one thin plate is worth

@@ -9,6 +9,7 @@ from typing import Any
 
 from a2cli.errors import DataError
 from a2cli.localize import grammar
+from a2cli.localize.scope import find_whole
 
 Span = tuple[int, int]
 _READ = 2000  # characters of a prompt that are read; no text encoder takes more
@@ -19,11 +20,35 @@ def find_keyword(prompt: str) -> Span | None:
     """Find the words that name the thing an edit is about: where they start and end in `prompt`, in characters.
 
     "replace the red cup on the table with this one" -> "red cup": no article, no place, nothing of what comes instead.
-    Words in quotes win. Reads English; None where no words can be told from the others, as in other languages.
+    Words in quotes win. Reads English; None where no words can be told from the others, as in other languages, and
+    where the whole picture is meant.
     """
+    sentence, letters = _squeeze(prompt)
+    span = _find(sentence)
+    if span is None or _asks_for_all(sentence, span):
+        return None
+    return letters[span[0]], letters[span[1] - 1] + 1
+
+
+def is_about_all(prompt: str) -> bool:
+    """Whether an English sentence asks for another look of the whole picture, and names no thing to look for in it.
+
+    "turn the whole photo into a watercolour", "change the weather to rainy"; not "make everything on the table red".
+    """
+    sentence, _ = _squeeze(prompt)
+    return _asks_for_all(sentence, _find(sentence))
+
+
+def _asks_for_all(sentence: str, named: Span | None) -> bool:
+    """Whether some order is about the whole picture, and the words that seem to name a thing are part of it."""
+    whole = find_whole(sentence)
+    return whole is not None and (named is None or (whole[0] <= named[0] and named[1] <= whole[1]))
+
+
+def _squeeze(prompt: str) -> tuple[str, list[int]]:
+    """The sentence with single spaces, and where each of its letters stands in `prompt`."""
     letters = [i for i, c in enumerate(prompt[:_READ]) if not (c.isspace() and prompt[i - 1 : i].isspace())]
-    span = _find("".join(" " if prompt[i].isspace() else prompt[i] for i in letters))
-    return (letters[span[0]], letters[span[1] - 1] + 1) if span else None
+    return "".join(" " if prompt[i].isspace() else prompt[i] for i in letters), letters
 
 
 def _find(prompt: str) -> Span | None:

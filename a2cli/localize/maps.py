@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from a2cli.localize.heads import Choice
 
 Source = Literal["text", "reference"]
 Pass = Literal["context", "target"]
@@ -32,23 +34,26 @@ class Layout:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """Which rows of which blocks are looked at.
+    """Which rows of which heads of which blocks are looked at.
 
     `text_rows` are token rows of the prompt, the same for a whole batch; with `reference` every row of the reference is
-    recorded too, which costs what attention itself costs.
+    recorded too, which costs what attention itself costs. `heads` names those of a block that count, None and a block
+    that is not in it stand for all.
     """
 
     blocks: tuple[str, ...]
     text_rows: tuple[int, ...]
     reference: bool = False
+    heads: Choice = field(default_factory=dict)
 
 
 class AttentionRecorder:
     """Sums the attention that chosen rows give to the picture's tokens; changes nothing of what it sees.
 
-    Rows, heads, blocks and steps weigh the same (EditMGT eq. 3). Weights are softmax rows over all keys of the pass, in
-    float32 on the model's device; only the chosen rows are ever computed. Gradients flow where they are enabled, but
-    not through gradient checkpointing, which records its first run only.
+    Rows, heads and steps weigh the same (EditMGT eq. 3): a block weighs by the number of its heads that count. Weights
+    are softmax rows over all keys of the pass, in float32 on the model's device; only the chosen rows and heads are
+    ever computed. Gradients flow where they are enabled, but not through gradient checkpointing, which records its
+    first run only.
     """
 
     def __init__(self, plan: RecordPlan, layout: Layout) -> None:
@@ -57,17 +62,19 @@ class AttentionRecorder:
         if wrong:
             raise ValueError(f"row {wrong[0]} is none of the text's {layout.text}")
         self._kept: dict[tuple[str, str], Tensor] = {}  # source, block -> queries (B, r, heads, head_dim)
-        self._sums: dict[tuple[str, str, str], tuple[Tensor, int]] = {}  # source, pass, block -> sum, count
+        # source, pass, block -> sum over heads and steps, and how many they were
+        self._sums: dict[tuple[str, str, str], tuple[Tensor, int]] = {}
 
     def record(self, name: str, which: Pass, query: Tensor, key: Tensor, key_mask: Tensor | None) -> None:
         """Look at one block, as `Recorder.record` of the two passes; a block out of plan costs nothing.
 
         Raises `ValueError` for a sequence that is not laid out as told, and where the target changes its tokens
-        between steps (`forget` first).
+        between steps: a smaller region takes another recorder.
         """
         if name not in self.plan.blocks:
             return
         self._check(which, query, key)
+        query, key = choose_heads(query, key, self.plan.heads.get(name))
         columns = slice(self.layout.text, self.layout.text + self.layout.photo)
         if which == "context":
             self._keep(name, query)
@@ -79,10 +86,11 @@ class AttentionRecorder:
                 if rows is None:
                     continue
                 rows = rows.repeat_interleave(len(key) // len(rows), 0)  # as `ContextCache.repeat` does
-                self._add((source, which, name), get_row_mean(rows, key, key_mask, columns))
+                self._add((source, which, name), get_row_mean(rows, key, key_mask, columns), key.shape[2])
             if which == "target" and self.plan.reference:
                 columns = slice(self.layout.text + self.layout.photo, self.layout.length)
-                self._add((_SHARE, which, name), get_column_share(query, key, key_mask, columns))
+                share = get_column_share(query, key, key_mask, columns)
+                self._add((_SHARE, which, name), share, key.shape[2])
 
     def get_map(self, source: Source, which: Pass, blocks: Sequence[str] | None = None) -> Tensor:
         """Mean of what was recorded: (B, V) over the photo's tokens or (B, M) over the target's, float32.
@@ -96,10 +104,6 @@ class AttentionRecorder:
         """Share in [0, 1] of each target token's attention that goes to the reference: (B, M) float32."""
         return self._mean(_SHARE, "target", None)
 
-    def forget(self, which: Pass | None = None) -> None:
-        """Start anew, in one pass or both. The context's queries stay until a context pass brings others."""
-        self._sums = {at: kept for at, kept in self._sums.items() if which is not None and at[1] != which}
-
     def _mean(self, source: str, which: str, blocks: Sequence[str] | None) -> Tensor:
         wanted = self.plan.blocks if blocks is None else blocks
         found = [self._sums[source, which, name] for name in wanted if (source, which, name) in self._sums]
@@ -107,14 +111,12 @@ class AttentionRecorder:
             raise ValueError(f"no {source} attention of a {which} pass was recorded in {', '.join(wanted)}")
         return torch.stack([total for total, _ in found]).sum(0) / sum(count for _, count in found)
 
-    def _add(self, at: tuple[str, str, str], row: Tensor) -> None:
-        if at not in self._sums:
-            self._sums[at] = row, 1
-            return
-        total, count = self._sums[at]
-        if total.shape != row.shape:
-            raise ValueError(f"{at[2]}: {tuple(row.shape)} tokens after {tuple(total.shape)}; forget first")
-        self._sums[at] = total + row, count + 1
+    def _add(self, at: tuple[str, str, str], mean: Tensor, heads: int) -> None:
+        """Add the mean over some heads to what is known, so that every head weighs the same."""
+        total, count = self._sums.get(at, (torch.zeros_like(mean), 0))
+        if total.shape != mean.shape:
+            raise ValueError(f"{at[2]}: {tuple(mean.shape)} tokens after {tuple(total.shape)}")
+        self._sums[at] = total + heads * mean, count + heads
 
     def _keep(self, name: str, query: Tensor) -> None:
         if self.plan.text_rows:
@@ -126,6 +128,33 @@ class AttentionRecorder:
         known = query.shape[1] if which == "context" else key.shape[1] - query.shape[1]
         if known != self.layout.length:
             raise ValueError(f"the context has {known} tokens, the recorder was told {self.layout}")
+
+
+class HeadMaps:
+    """Keeps the attention of some rows of the text to the photo for every head of every block apart, in a context pass.
+
+    `maps[block]` is (B, heads, V) float32, a mean over the rows. Over heads too it is `AttentionRecorder`'s map.
+    """
+
+    def __init__(self, text_rows: Sequence[int], layout: Layout) -> None:
+        self.rows, self.layout = list(text_rows), layout
+        self.maps: dict[str, Tensor] = {}
+
+    def record(self, name: str, which: Pass, query: Tensor, key: Tensor, key_mask: Tensor | None) -> None:
+        """Look at one block, as `Recorder.record` of the two passes."""
+        if which == "target":
+            return
+        columns = slice(self.layout.text, self.layout.text + self.layout.photo)
+        with torch.autocast(query.device.type, enabled=False):
+            self.maps[name] = get_head_means(query[:, self.rows], key, key_mask, columns)
+
+
+def choose_heads(query: Tensor, key: Tensor, heads: Sequence[int] | None) -> tuple[Tensor, Tensor]:
+    """Queries and keys (B, n, heads, d) of some heads; None: of all."""
+    if heads is None:
+        return query, key
+    chosen = list(heads)
+    return query[:, :, chosen], key[:, :, chosen]
 
 
 def choose_blocks(names: Sequence[str]) -> tuple[str, ...]:
@@ -145,6 +174,12 @@ def get_row_mean(query: Tensor, key: Tensor, key_mask: Tensor | None, columns: s
     """
     parts = [attention[..., columns].sum((1, 2)) for attention in _attend(query, key, key_mask)]
     return torch.stack(parts).sum(0) / (query.shape[1] * query.shape[2])
+
+
+def get_head_means(query: Tensor, key: Tensor, key_mask: Tensor | None, columns: slice) -> Tensor:
+    """Mean over rows alone of the attention to some columns: (B, r, heads, d), (B, K, heads, d) -> (B, heads, n)."""
+    parts = [attention[..., columns].sum(2) for attention in _attend(query, key, key_mask)]
+    return torch.stack(parts).sum(0) / query.shape[1]
 
 
 def get_column_share(query: Tensor, key: Tensor, key_mask: Tensor | None, columns: slice) -> Tensor:

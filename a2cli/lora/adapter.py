@@ -109,7 +109,7 @@ def load_lora(
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in PICKLE_SUFFIXES)
         cause = f"{pickles[0]} is pickled, which is never opened" if pickles else f"no {WEIGHTS} there"
         raise CheckpointError(f"{folder}: {cause}", hint="use safetensors")
-    origin = _read_origin(folder)
+    origin = read_origin(folder)
     if origin.get("base_hash", base_hash) != base_hash:
         raise CheckpointError(
             f"{folder}: made for base {origin['base_hash'][:16]}; this one has {base_hash[:16]}",
@@ -134,13 +134,14 @@ def load_lora(
     return LoraAdapter(model, origin.get("recipe"))
 
 
-def _read_origin(folder: Path) -> dict[str, Any]:
+def read_origin(folder: Path) -> dict[str, Any]:
+    """Read what base an adapter says it belongs to, and its recipe; {} for one made elsewhere."""
     path = folder / ORIGIN
     if not path.is_file():
         return {}
     try:
         origin = json.loads(path.read_text(encoding="utf-8"))
-        kinds = {"base_hash": str, "recipe": dict}
+        kinds = {"base_hash": str, "backbone": str, "base_id": str, "recipe": dict}
         if not isinstance(origin, dict) or any(
             not isinstance(origin.get(key, kind()), kind) for key, kind in kinds.items()
         ):

@@ -8,7 +8,6 @@ up to the real depth. Where kernels of CPUs and GPUs keep different things the l
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from a2cli.backbones.base import Quantize
 from a2cli.backbones.blocks import get_blocks
+from a2cli.backbones.live_bytes import LiveBytes
 from a2cli.backbones.quantize import get_quantizable
 from a2cli.context import Condition, TwoPass
 from a2cli.context.passes import repeat_condition
@@ -72,35 +71,6 @@ class Window(NamedTuple):
     label: str
     start: int
     peak: int
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all storages made while it is on, until they are freed."""
-
-    def __init__(self, known: Sequence[Tensor] = ()) -> None:
-        super().__init__()
-        self.now, self.peak = 0, 0
-        self._alive: dict[int, Any] = {tensor.untyped_storage()._cdata: None for tensor in known}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(tensor, Tensor):
-                self._note(tensor.untyped_storage())
-        return result
-
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._alive:
-            return
-
-        def forget(_: Any) -> None:
-            del self._alive[key]
-            self.now -= size
-
-        self._alive[key] = weakref.ref(storage, forget)
-        self.now += size
-        self.peak = max(self.peak, self.now)
 
 
 class _Windows:

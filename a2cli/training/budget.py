@@ -15,6 +15,7 @@ from a2cli.backbones.base import Quantize
 from a2cli.backbones.loading import check_folder
 from a2cli.backbones.quantize import QUANTIZED_PARTS, get_quantizable, get_quantized_bytes
 from a2cli.context.layout import PATCH
+from a2cli.engine.memory import ALLOWANCE
 from a2cli.errors import BackboneError, ConfigError
 from a2cli.lora.config import LoraConfig
 from a2cli.mot.config import MotConfig
@@ -22,7 +23,6 @@ from a2cli.training.activations import Compute, StepShape, inject_adapter, trace
 
 Architecture = Mapping[str, Mapping[str, Any]]
 GIB = 1 << 30
-ALLOWANCE = 1 * GIB  # CUDA's own, cuBLAS's workspaces and fragmentation: a margin, not a measurement
 
 # The published configurations of FLUX.1 Fill's components, as their folders' config.json state them.
 FLUX_FILL: Architecture = {

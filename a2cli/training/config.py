@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from a2cli.data.source import SourceConfig
@@ -15,6 +15,7 @@ from a2cli.mot.config import MotConfig
 from a2cli.region.config import RegionConfig
 
 Kind = Literal["vae", "base", "text", "mot", "lora", "region"]
+MASK_WEIGHT = 0.1  # of predicted masks, unless told otherwise
 WHOLE = ("vae", "base", "text")  # what trains parts of the base itself
 Tracker = Literal["tensorboard", "wandb"]
 
@@ -150,18 +151,18 @@ class FlowConfig:
 class LossConfig:
     """Weights of the error of the velocity and of what is added to it.
 
-    flow: of the velocity's error, 0 where no edit is learned. region_alpha: tokens of the object itself weigh
-    1 + alpha, the rest of a loose mask 1 ("Edit Where You Mean", eq. 7). mask: of predicted masks, where a region
-    adapter has a predictor (eq. 9; lambda_mask); 0 keeps that as it is. grounding: of the attention to what a sentence
-    names, as the section `grounding` says. balance: weight of the load-balancing term. contrastive: weight of X2Edit's
-    term (eq. 6-9), which draws the features of one category together at temperature `tau`; over
+    flow: of the velocity's error, 0 where no edit is learned. region_alpha: tokens of the object itself weigh 1 +
+    alpha, the rest of a loose mask 1 ("Edit Where You Mean", eq. 7). mask: of predicted masks, where there is a
+    predictor (eq. 9; lambda_mask); None is 0.1 there, 0 keeps it as it is. grounding: of the attention to what a
+    sentence names, as the section `grounding` says. balance: weight of the load-balancing term. contrastive: weight
+    of X2Edit's term (eq. 6-9), which draws the features of one category together at temperature `tau`; over
     `contrastive_blocks`. The last four are terms of a micro-batch in one process: unlike the rest they depend on how
     samples are spread.
     """
 
     flow: float = 1.0
     region_alpha: float = 0.0
-    mask: float = 0.1
+    mask: float | None = None
     grounding: float = 0.0
     balance: float = 0.0
     contrastive: float = 0.0
@@ -170,8 +171,9 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         for name in ("flow", "region_alpha", "mask", "grounding", "balance", "contrastive"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ConfigError(f"{name} must be 0 or more, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} must be 0 or more, not {value}")
         if not self.tau > 0:
             raise ConfigError(f"tau must be positive, not {self.tau}")
 
@@ -294,7 +296,26 @@ class TrainConfig:
             raise ConfigError("loss.balance and loss.contrastive act on experts", hint="model.train: mot")
         self._check_terms()
 
+    @property
+    def mask_weight(self) -> float:
+        """The weight of predicted masks, 0 where there is nothing that predicts any."""
+        if self.region is None or self.region.predictor is None:
+            return 0.0
+        return MASK_WEIGHT if self.loss.mask is None else self.loss.mask
+
+    def list_terms(self) -> dict[str, Any]:
+        """The terms of the loss that act, with what belongs to them."""
+        weights = {**asdict(self.loss), "mask": self.mask_weight}
+        if not self.loss.contrastive:
+            del weights["tau"], weights["contrastive_blocks"]
+        return {name: value for name, value in weights.items() if value}
+
     def _check_terms(self) -> None:
+        if self.loss.mask and not self.mask_weight:
+            raise ConfigError(
+                "loss.mask weighs predicted masks, and nothing predicts any",
+                hint="a section region with a predictor, or leave loss.mask out",
+            )
         grounds = self.loss.grounding > 0
         if grounds != (self.grounding is not None):
             raise ConfigError("a section 'grounding' goes with 'loss.grounding' above 0, and only with it")
@@ -312,5 +333,5 @@ class TrainConfig:
                 "region.adapter: what edits learns from the velocity, a predictor alone does not",
                 hint="region.adapter: false with loss.flow: 0, and only with it",
             )
-        if self.region is not None and not (self.loss.flow or (self.region.predictor and self.loss.mask)):
+        if self.region is not None and not (self.loss.flow or self.mask_weight):
             raise ConfigError("nothing is trained", hint="region.predictor and loss.mask, or region.adapter")

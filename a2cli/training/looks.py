@@ -41,15 +41,13 @@ def check_looks(source: PairSource) -> None:
 def make_look(
     pair: Pair, resolution: int, token_px: int, zoom: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Prepare the photo of an instruction pair, whole and square; with the chance `zoom` a window of it.
+    """Prepare a square window of an instruction pair's photo, the largest; with the chance `zoom` a closer one.
 
     Returns `photo` (S, S, 3) uint8, S being `resolution`, `cover` (2 S / token_px, 2 S / token_px) float32, the share
     of each latent pixel that the named thing covers, and `sentence`.
     """
     assert pair.src_rgb is not None and pair.src_mask is not None
-    x0, y0, x1, y1 = 0, 0, pair.src_rgb.shape[1], pair.src_rgb.shape[0]
-    if rng.random() < zoom:
-        x0, y0, x1, y1 = draw_window(pair.src_mask, rng)
+    x0, y0, x1, y1 = draw_window(pair.src_mask, rng, near=rng.random() < zoom)
     size = (resolution, resolution)
     mask = resize(pair.src_mask[y0:y1, x0:x1].astype(np.float32), size).clip(0, 1)
     return {
@@ -59,24 +57,31 @@ def make_look(
     }
 
 
-def draw_window(mask: np.ndarray, rng: np.random.Generator) -> Box:
-    """Draw a square window of a photo that holds the whole of a mask's box; the whole photo where none is left.
+def draw_window(mask: np.ndarray, rng: np.random.Generator, *, near: bool) -> Box:
+    """Draw a square window of a photo that holds a mask's box, or lies within it where the box is too long.
 
-    mask (H, W), not empty. Sides are even from 1.4 times the box's longest side to the photo's shortest.
+    mask (H, W), not empty. The side is the photo's shortest, of a `near` one even from 1.4 times the box's longest side
+    up to that.
     """
     height, width = mask.shape
     box = get_bounding_box(mask)
     assert box is not None
     x0, y0, x1, y1 = box
     least = int(np.ceil(_CLOSEST * max(x1 - x0, y1 - y0)))
-    if least >= min(height, width):
-        return 0, 0, width, height
-    side = int(rng.integers(least, min(height, width)))
+    side = min(height, width)
+    if near and least < side:
+        side = int(rng.integers(least, side))
     left, top = (
-        int(rng.integers(max(0, stop - side), min(start, length - side) + 1))
+        _draw_start(start, stop, side, length, rng)
         for start, stop, length in ((x0, x1, width), (y0, y1, height))
     )
     return left, top, left + side, top + side
+
+
+def _draw_start(start: int, stop: int, side: int, length: int, rng: np.random.Generator) -> int:
+    """Where a segment of `side` in [0, length) begins that holds [start, stop), or lies within it."""
+    low, high = np.clip(sorted((stop - side, start)), 0, length - side)
+    return int(rng.integers(low, high + 1))
 
 
 def get_keyword_span(pair: Pair) -> tuple[int, int] | None:

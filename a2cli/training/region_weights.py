@@ -62,7 +62,7 @@ class RegionWeights:
         )
         if config.model.region is not None:
             begin_with(self.handle, config.model.region, backbone)
-        self.predicts = config.region.predictor is not None and config.loss.mask > 0
+        self.predicts = config.mask_weight > 0
         for name, parameter in self.handle.named_parameters().items():
             parameter.requires_grad_(self.predicts or not name.startswith(PREDICTOR))
         self.modules = nn.ModuleDict({"transformer": backbone.transformer, "region": self.handle.modules})

@@ -142,7 +142,7 @@ def get_recipe(config: TrainConfig) -> dict[str, Any]:
         "resolution": config.data.resolution,
         "buckets": config.data.buckets,
         "mats": asdict(config.mats),
-        "loss": asdict(config.loss),
+        "loss": config.list_terms(),
         "lr": config.optimizer.lr,
     }
 

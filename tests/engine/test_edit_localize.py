@@ -147,6 +147,25 @@ def test_the_predictor_of_a_region_adapter(studio: Studio) -> None:
     refuse(never, "seen as a global edit: nothing reaches the threshold ('cup', by predictor)")
 
 
+def test_words_that_the_predictor_never_reads_are_warned_of(studio: Studio) -> None:
+    folder = studio.folder.parent / "region"
+    save_small_region(NanoBackbone.load(str(studio.model)), folder)
+    late = ("--prompt", "please be so kind and replace the cup", "--threshold", "0.05", "-o", "out.png")
+    done = studio.run(studio.photo, "--ref", studio.ref, "--model", studio.model, "--adapter", folder, *late)
+    warned, told = done.stderr.splitlines()
+    assert done.code == 0 and "photo.png: 'cup' lies behind what the model reads of the prompt" in warned
+    assert told.startswith("region: ")
+
+
+def test_a_sentence_about_the_whole_picture_is_refused_unless_told_where(studio: Studio) -> None:
+    prompt = ("--prompt", "blur the photo")
+    done = studio.edit(studio.photo, *prompt, "-o", "out.png")
+    refuse(done, "seen as a global edit: the sentence is about the whole picture")
+    assert studio.edit(studio.photo, *prompt, "--mask", BOX, "-o", "out.png").code == 0
+    done = studio.edit(studio.photo, *prompt, "--keyword", "photo", "--threshold", "0.5", "-o", "out.png")
+    assert done.code == 0 and "from 'photo'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

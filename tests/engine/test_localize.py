@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from edits import make_pipeline
 from pictures import make_scene
+from scipy import ndimage
 from torch.nn import functional as F
 
 from a2cli.backbones.flux import NanoBackbone
-from a2cli.config.localize import LocalizeOptions
+from a2cli.config.localize import FILTERS, Filter, LocalizeOptions
 from a2cli.engine.figure import get_size
-from a2cli.engine.localize import (
-    Look,
-    Seeker,
-    build_look,
-    choose_way,
-    get_blocks,
-    get_look_size,
-    grow,
-    localize,
-    look_over,
-    read_map,
-)
+from a2cli.engine.localize import Seeker, build_look, choose_way, get_blocks, grow, localize, read_map
 from a2cli.engine.pipeline import EditOptions, EditPipeline
 from a2cli.engine.prepare import to_pixels
+from a2cli.engine.sight import FADE, Look, get_look_size, look_over
 from a2cli.errors import BackboneError, ConfigError, DataError
 from a2cli.images.cutout import Cutout
 from a2cli.images.geometry import resize
@@ -242,7 +234,7 @@ def test_a_backbone_whose_words_nobody_knows(tiny_model: Path) -> None:
 def test_blocks_of_the_backbones_choice_or_by_depth(
     pipeline: EditPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert get_blocks(pipeline) == ("single_transformer_blocks.0",)
+    assert get_blocks(pipeline.backbone) == {"single_transformer_blocks.0": None}
     traits = pipeline.backbone.traits
     for chosen in ("transformer_blocks.0", "transformer_blocks.9"):
         monkeypatch.setattr(pipeline.backbone, "traits", replace(traits, localize_blocks=(chosen,)))
@@ -253,6 +245,50 @@ def test_blocks_of_the_backbones_choice_or_by_depth(
                 localize(pipeline, PHOTO, PROMPT)
 
 
+def test_heads_of_the_backbones_choice(pipeline: EditPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("transformer_blocks.0", "single_transformer_blocks.0")
+    picture, traits = resize(PHOTO, (64, 64)), pipeline.backbone.traits
+
+    def attend(*chosen: str) -> np.ndarray:
+        monkeypatch.setattr(pipeline.backbone, "traits", replace(traits, localize_blocks=chosen))
+        seeker = Seeker(pipeline, PROMPT, OPTIONS)
+        assert seeker.blocks == chosen
+        with torch.no_grad():
+            return seeker.attend(picture)
+
+    heads = [[attend(f"{name}:{head}") for head in (0, 1)] for name in names]
+    np.testing.assert_allclose(attend(names[0]), np.mean(heads[0], 0), rtol=1e-5)
+    three = attend(f"{names[1]}:1", names[0])  # each head weighs the same
+    np.testing.assert_allclose(three, (heads[1][1] + heads[0][0] + heads[0][1]) / 3, rtol=1e-5)
+    assert not np.allclose(heads[0][0], heads[0][1], rtol=1e-3)
+    found = localize(pipeline, PHOTO, PROMPT)
+    assert found.blocks == (f"{names[1]}:1", names[0])
+    monkeypatch.setattr(pipeline.backbone, "traits", replace(traits, localize_blocks=(f"{names[0]}:2",)))
+    with pytest.raises(BackboneError, match=r"traits\.localize_blocks: .*there is no head 2 \(0 to 1\)"):
+        localize(pipeline, PHOTO, PROMPT)
+
+
+@pytest.mark.parametrize("way", ["attention", "predictor"])
+def test_a_sentence_about_the_whole_picture_names_no_place(
+    predicting: EditPipeline, way: Literal["attention", "predictor"]
+) -> None:
+    sentence = "darken the photo"
+    found = localize(predicting, PHOTO, sentence, way=way)
+    assert found.diffuse and found.reason == "the sentence is about the whole picture" and found.way == way
+    assert found.region.all() and found.mask.all() and found.soft.min() == 1 and found.share == 1
+    asked = localize(predicting, PHOTO, sentence, way=way, keyword="photo", threshold=0.5, options=OPTIONS)
+    assert "whole picture" not in asked.reason and np.ptp(asked.soft) > 0
+    assert "whole picture" not in localize(predicting, PHOTO, PROMPT, way=way).reason
+
+
+def test_a_predictor_that_never_reads_the_keyword_says_so(predicting: EditPipeline) -> None:
+    late = "please be so kind and replace the cup"  # of which 20 bytes are read
+    assert localize(predicting, PHOTO, late, way="predictor").unread
+    assert not localize(predicting, PHOTO, late, way="predictor", keyword="be so").unread
+    assert not localize(predicting, PHOTO, PROMPT, way="predictor").unread
+    assert not localize(predicting, PHOTO, PROMPT, way="attention").unread
+
+
 def make_map(rows: int, columns: int, box: tuple[int, int, int, int], noise: float = 0.1) -> np.ndarray:
     """Attention that is high in a box of tokens, with noise."""
     attention = np.random.default_rng(0).random((rows, columns)) * noise
@@ -260,11 +296,11 @@ def make_map(rows: int, columns: int, box: tuple[int, int, int, int], noise: flo
     return attention.astype(np.float32)
 
 
-@pytest.mark.parametrize("filter", ["gaussian", "bilateral", "morphological", "adaptive"])
-def test_a_map_that_shows_a_thing_gives_it_back(filter: str) -> None:
+@pytest.mark.parametrize("filter", FILTERS)
+def test_a_map_that_shows_a_thing_gives_it_back(filter: Filter) -> None:
     truth = np.zeros((256, 256), bool)
     truth[80:160, 48:144] = True
-    options = LocalizeOptions(filter=filter)  # type: ignore[arg-type]
+    options = LocalizeOptions(filter=filter)
     look = read_map(make_map(16, 16, (3, 5, 9, 10)), options, (256, 256))
     assert look.reason == "" and get_iou(look.region, truth) > 0.8
     assert look.soft[truth].mean() > 0.7 > 0.3 > look.soft[~truth].mean()
@@ -309,6 +345,31 @@ def test_a_second_look_is_finer_where_the_thing_is_small() -> None:
     ):
         pair = [look_over(find_red, large, 256, 16, refine=refine) for refine in (False, True)]
         assert np.array_equal(pair[0].region, pair[1].region) and pair[0].scale == pair[1].scale
+
+
+@pytest.mark.parametrize("centre", [(150, 380), (40, 30), (395, 590)])
+def test_the_second_looks_map_has_no_edge_in_the_first_ones(centre: tuple[int, int]) -> None:
+    """Two looks that disagree everywhere, each the same all over: nothing jumps where one gives way to the other."""
+    photo = np.full((400, 600, 3), 90, np.uint8)
+    rows, columns = np.mgrid[0:400, 0:600]
+    photo[np.hypot(rows - centre[0], columns - centre[1]) < 40] = (255, 0, 0)
+    regions: list[np.ndarray] = []
+
+    def look(picture: np.ndarray) -> Look:
+        seen = find_red(picture)
+        regions.append(seen.region)
+        return replace(seen, soft=np.full_like(seen.soft, 0.2 if len(regions) == 1 else 0.8))
+
+    sight = look_over(look, photo, 256, 16)
+    near = regions[1].sum() * sight.scale**2  # px of the photo: the region is the second look's, unblended
+    assert len(regions) == 2 and sight.region.sum() == pytest.approx(near, rel=0.1)
+    assert sight.soft[centre] == pytest.approx(0.8, abs=1e-5)
+    assert sight.soft.min() == pytest.approx(0.2, abs=1e-5) and sight.soft.max() < 0.8 + 1e-5
+    steepest = max(np.abs(np.diff(sight.soft, axis=axis)).max() for axis in (0, 1))
+    assert steepest <= 1.02 * 1.5 * 0.6 / (FADE * min(regions[1].shape) * sight.scale)
+    inside = sight.soft > 0.2 + 1e-5
+    rim = inside & (ndimage.minimum_filter(inside.astype(np.uint8), 3, mode="nearest") == 0)
+    assert rim.any() and sight.soft[rim].max() < 0.21
 
 
 def test_what_is_smaller_than_a_pixel_is_no_place(pipeline: EditPipeline) -> None:

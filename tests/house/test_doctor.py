@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from a2cli import __version__
+from a2cli.commands.checks import _is_enough
 
 
 def run_doctor(path: str = "") -> tuple[int, dict[str, dict[str, object]]]:
@@ -33,3 +34,17 @@ def test_a_broken_plugin_is_reported(tmp_path: Path) -> None:
     assert rows["backbone nano"]["ok"]
     assert str(rows["a2"]["detail"]).startswith(__version__)
     assert all(rows[name]["ok"] for name in ("python", "torch", "diffusers", "transformers", "cpu", "memory"))
+    assert "a2cli[quant], torchao>=" in str(rows["torchao"]["detail"])
+    assert "synth" in str(rows["scikit-image"]["detail"])
+    assert "pytest" not in rows and set(rows["torchao"]) == {"name", "ok", "detail"}
+
+
+def test_versions_are_compared_by_their_numbers() -> None:
+    for found, need, enough in (
+        ("0.18.0+cpu", "torchao>=0.18", True),
+        ("0.9", "torchao>=0.18", False),
+        ("18.0.0", "av>=18", True),
+        ("2.9rc1", "x>=2.10", False),
+        ("1", "x", True),
+    ):
+        assert _is_enough(found, need) is enough, (found, need)

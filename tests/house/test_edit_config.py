@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from a2cli.config.batch import BatchConfig
 from a2cli.config.edit import SOURCE_WAYS, EditConfig, check_source_form, has_piped_stdin
 from a2cli.config.load import build, to_dict
 from a2cli.errors import ConfigError
 
 
 def make(**changes: Any) -> EditConfig:
-    return EditConfig(**{"sources": ("photo.jpg",), "ref": "cat.png", "mask": "mask.png"} | changes)
+    return EditConfig(**{"sources": ("photo.jpg",), "refs": ("cat.png",), "mask": "mask.png"} | changes)
 
 
 def test_defaults_are_frozen_and_survive_a_round_trip() -> None:
@@ -29,9 +30,9 @@ def test_defaults_are_frozen_and_survive_a_round_trip() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ref": ""}, "empty name"),
+        ({"refs": ("",)}, "empty name"),
         ({"out": ""}, "empty name"),
-        ({"ref": "https://example.org/cat.png"}, "addresses are not read"),
+        ({"refs": ("https://example.org/cat.png",)}, "addresses are not read"),
         ({"sources": ("file:///etc/passwd",)}, "addresses are not read"),
         ({"sources": ("-",), "mask": "-"}, "only one input"),
         ({"save_region": "-"}, "--save-region"),
@@ -52,6 +53,7 @@ def test_defaults_are_frozen_and_survive_a_round_trip() -> None:
         ({"save_attention": "-", "mask": None}, "--save-attention needs"),
         ({"save_attention": "map.png"}, "nothing is looked for"),
         ({"localize": "attn", "mask": None}, "did you mean"),
+        ({"localize": "attn", "batch": BatchConfig(manifest="-")}, "did you mean"),
         ({"localize": "mask", "mask": None}, "give --mask"),
         ({"localize": "off", "mask": None}, "and no mask"),
         ({"localize": "auto"}, "--localize mask narrows the mask"),
@@ -71,20 +73,30 @@ def test_devices(device: str) -> None:
     assert make(device=device).device == device
 
 
-def test_forms_without_code_say_so(tmp_path: Path) -> None:
-    for changes in (
-        {"sources": ("a.png", "b.png")},
-        {"sources": (str(tmp_path),)},
-        {"mask": str(tmp_path)},
-        {"sources": (str(tmp_path / "*.png"),)},
+def test_a_manifest_says_itself_what_to_edit_and_with_what() -> None:
+    listed = make(sources=(), refs=(), mask=None, batch=BatchConfig(manifest="-"))
+    check_source_form(listed)
+    held = make(mask=None, localize="mask", keyword="cup", batch=BatchConfig(manifest="jobs.jsonl"))
+    assert held.keyword == "cup"  # of records with a mask and a prompt
+    with pytest.raises(ConfigError, match="no reference"):
+        make(refs=())
+    with pytest.raises(ConfigError, match="only one input"):
+        make(sources=("-",), batch=BatchConfig(manifest="-"))
+
+
+def test_addresses_are_inputs_where_they_are_allowed() -> None:
+    config = make(sources=("https://example.org/a.jpg",), mask="HTTP://example.org/m.png", allow_urls=True)
+    assert config.sources == ("https://example.org/a.jpg",)
+    for changes, hint in (
+        ({"sources": ("https://example.org/a.jpg",)}, "or add --allow-urls"),
+        ({"sources": ("ftp://example.org/a.jpg",), "allow_urls": True}, "download the picture first\\)"),
+        (
+            {"batch": BatchConfig(manifest="https://example.org/jobs"), "allow_urls": True},
+            "addresses are not",
+        ),
     ):
-        with pytest.raises(ConfigError, match="not built yet"):
-            check_source_form(make(**changes))
-    odd = tmp_path / "a[1].png"
-    odd.touch()
-    check_source_form(make(sources=(str(odd),)))
-    check_source_form(make(mask="box:0,0,5,5"))
-    check_source_form(make(sources=()))
+        with pytest.raises(ConfigError, match=hint):
+            make(**changes)
 
 
 def test_without_a_mask_a_prompt_is_needed() -> None:

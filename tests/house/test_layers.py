@@ -16,10 +16,23 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "a2cli"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("a2cli", "errors", "types", "files", "versions", "quiet", "urls", "remote", "config"),
-    ("images", "masks", "mot", "lora", "context", "localize", "region", "flow", "backbones", "pages"),
+    ("a2cli", "errors", "types", "files", "versions", "quiet", "urls", "remote", "supervised", "config"),
+    (
+        "images",
+        "masks",
+        "mot",
+        "lora",
+        "context",
+        "localize",
+        "region",
+        "flow",
+        "backbones",
+        "pages",
+        "provenance",
+    ),
     ("data", "metrics"),
     ("engine", "building", "curation"),
+    ("batch", "picking", "exporting"),
     ("training",),
     ("evaluation",),
     ("testing",),
@@ -34,6 +47,7 @@ BESIDE = {
     ("backbones", "context"),
     ("lora", "mot"),
     ("region", "mot"),
+    ("provenance", "images"),
     ("backbones", "images"),
     ("metrics", "data"),
     ("__main__", "cli"),
@@ -97,7 +111,7 @@ def test_no_long_files_and_no_drawers() -> None:
 
 
 def test_commands_are_thin() -> None:
-    shared = {"__init__.py", "options.py", "console.py", "checks.py"}
+    shared = {"__init__.py", "options.py", "run_options.py", "console.py", "checks.py"}
     for file in (PACKAGE / "commands").rglob("*.py"):
         if file.name not in shared:
             assert len(file.read_text().splitlines()) <= 80, f"{file} is no longer thin"
@@ -118,8 +132,21 @@ def test_no_unsafe_loading() -> None:
 
 
 # In extras: bundled photographs for `a2 dataset synth` (synth); quantised bases and 8-bit optimizers (quant); videos,
-# perceptual hashes and supervised processes (dataset); a cluster (ray); learnt quality metrics (iqa).
-OPTIONAL = {"skimage", "bitsandbytes", "torchao", "av", "imagehash", "pebble", "ray", "pyiqa"}
+# perceptual hashes (dataset); a cluster (ray); learnt quality metrics (iqa);
+# content credentials (c2pa); graphs (onnx).
+OPTIONAL = {
+    "skimage",
+    "bitsandbytes",
+    "torchao",
+    "av",
+    "imagehash",
+    "ray",
+    "pyiqa",
+    "c2pa",
+    "cryptography",
+    "onnx_ir",
+    "onnxruntime",
+}
 IMPORT_NAMES = {
     "huggingface-hub": "huggingface_hub",
     "opencv-python-headless": "cv2",

@@ -32,6 +32,7 @@ from a2cli.images import (
     save_photo,
 )
 from a2cli.images.formats import encode_png16
+from a2cli.images.metadata import Metadata
 
 SCENE = make_scene()
 WEIGHT = np.zeros((40, 56), np.float32)
@@ -284,18 +285,18 @@ def test_recipe_travels_with_the_file(tmp_path: Path) -> None:
     recipe = json.dumps({"seed": 7, "prompt": "a <cat> & \u00e9"})
     photo = build_photo(SCENE)
     for suffix in (".png", ".jpg", ".webp", ".tiff", ".avif"):
-        save_photo(photo, SCENE, tmp_path / f"o{suffix}", metadata={"a2": recipe})
+        save_photo(photo, SCENE, tmp_path / f"o{suffix}", metadata=Metadata({"a2": recipe}))
         data = (tmp_path / f"o{suffix}").read_bytes()
         assert b"compositeWithTrainedAlgorithmicMedia" in data
         open_photo(data)
     assert json.loads(Image.open(tmp_path / "o.png").text["a2"]) == json.loads(recipe)  # type: ignore[attr-defined]
     deep = open_photo(SOURCES["rgb16"])
-    image = Image.open(io.BytesIO(encode_png(deep, deep.native, metadata={"a2": recipe})))
+    image = Image.open(io.BytesIO(encode_png(deep, deep.native, metadata=Metadata({"a2": recipe}))))
     assert image.text["a2"] == recipe  # type: ignore[attr-defined]
     save_photo(photo, SCENE, tmp_path / "bare.png")
     assert b"a2" not in (tmp_path / "bare.png").read_bytes()[:120]
     with pytest.raises(DataError, match="cannot name"):
-        save_photo(photo, SCENE, tmp_path / "x.png", metadata={"a 2>": "x"})
+        save_photo(photo, SCENE, tmp_path / "x.png", metadata=Metadata({"a 2>": "x"}))
 
 
 def test_save_to_a_pipe_and_by_suffix(tmp_path: Path) -> None:

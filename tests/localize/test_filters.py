@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from a2cli.localize import smooth
+from a2cli.config.localize import INTERPOLATIONS, Interpolation
+from a2cli.localize import smooth, smooth_by_interpolation
 from a2cli.localize.filters import FILTERS, get_disc, get_local_variance, get_neighbourhood
 
 
@@ -88,7 +89,7 @@ def test_adaptive_is_the_formula(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(found, weight * gauss + (1 - weight) * values, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", FILTERS)
+@pytest.mark.parametrize("method", ["gaussian", "bilateral", "morphological", "adaptive"])
 def test_peaks_keep_most_of_themselves(method: str) -> None:
     values = draw_map()
     plain, kept = (smooth(values, method, 2.0, preserve_peaks=keep) for keep in (False, True))
@@ -120,6 +121,17 @@ def test_maps_that_say_nothing(method: str) -> None:
         assert np.isfinite(smooth(draw_map(4, 9)[: shape[0], : shape[1]], method, 3.0)).all()
     if method != "morphological":  # whose disc has a least radius
         np.testing.assert_allclose(smooth(draw_map(), method, 0.0), draw_map(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", INTERPOLATIONS)
+def test_interpolations_are_the_papers_by_their_strength(method: Interpolation) -> None:
+    values = draw_map(16, 20)
+    for strength, factor in ((0.0, 1), (1.0, 3), (2.0, 5), (1.6, 4)):
+        np.testing.assert_array_equal(
+            smooth(values, method, strength), smooth_by_interpolation(values, method, factor)
+        )
+    moved = np.abs(smooth(values, method) - values).max() > 0.05
+    assert moved == (method != "nearest") and np.array_equal(smooth(values, "none", 5.0), values)
 
 
 def test_what_is_no_filter() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from a2cli.localize import AttentionRecorder, Layout, RecordPlan, choose_blocks, maps
+from a2cli.localize import AttentionRecorder, HeadMaps, Layout, RecordPlan, choose_blocks, maps
 
 LAYOUT = Layout(text=4, photo=6, reference=3)
 SEEN = slice(4, 10)
@@ -117,21 +117,60 @@ def test_the_targets_share_needs_no_context() -> None:
         recorder.get_map("text", "target")
 
 
-def test_forgetting() -> None:
+def test_heads_can_be_chosen_block_by_block() -> None:
+    """Every chosen head weighs the same, in whichever block it is."""
+    plan = RecordPlan(("a", "b", "c"), (0, 2), reference=True, heads={"a": (2, 0), "b": (1,), "c": None})
+    recorder = AttentionRecorder(plan, LAYOUT)
+    alone: dict[tuple[str, str, int], Tensor] = {}
+    shares = []
+    for number, (name, heads) in enumerate((("a", (2, 0)), ("b", (1,)), ("c", (0, 1, 2)))):
+        query, key = draw(13, number), draw(13, 10 + number)
+        recorder.record(name, "context", query, key, None)
+        for head in heads:
+            alone["context", name, head] = attend(query[:, :, [head]], key[:, :, [head]])[
+                :, [0, 2], SEEN
+            ].mean(1)
+        for step in range(2):
+            moving, more = draw(5, 20 + number + step), torch.cat([key, draw(5, 30 + number + step)], 1)
+            recorder.record(name, "target", moving, more, None)
+            for head in heads:
+                seen = attend(query[:, :, [head]], more[:, :, [head]])[:, [0, 2], 13:].mean(1)
+                alone["target", name, head] = alone.get(("target", name, head), torch.zeros(())) + seen / 2
+                shares.append(attend(moving[:, :, [head]], more[:, :, [head]])[..., 10:13].sum(-1))
+    for which in ("context", "target"):
+        known = {at: row for at, row in alone.items() if at[0] == which}
+        assert len(known) == 6
+        found = recorder.get_map("text", which).double()  # type: ignore[arg-type]
+        torch.testing.assert_close(found, sum(known.values()) / 6)
+        part = recorder.get_map("text", which, ("a", "b")).double()  # type: ignore[arg-type]
+        torch.testing.assert_close(part, sum(row for at, row in known.items() if at[1] != "c") / 3)
+    torch.testing.assert_close(recorder.get_reference_share().double(), torch.stack(shares).mean(0))
+    held = recorder._kept["text", "a"]
+    assert held.shape == (2, 2, 2, 8)  # of two heads of three
+
+
+def test_every_head_apart_is_the_recorders_mean() -> None:
+    apart, together = HeadMaps((1, 3), LAYOUT), AttentionRecorder(RecordPlan(("a",), (1, 3)), LAYOUT)
+    query, key = draw(13, 1), draw(13, 2)
+    mask = torch.arange(13).expand(2, 13) != 5
+    for recorder in (apart, together):
+        recorder.record("a", "context", query, key, mask)
+    apart.record("a", "target", draw(5, 3), torch.cat([key, draw(5, 4)], 1), None)
+    found = apart.maps["a"]
+    assert found.shape == (2, 3, 6) and float(found[..., 1].abs().max()) == 0
+    for head in range(3):
+        expected = attend(query[:, :, [head]], key[:, :, [head]], mask)[:, [1, 3], SEEN].mean(1)
+        torch.testing.assert_close(found[:, head].double(), expected)
+    torch.testing.assert_close(found.mean(1), together.get_map("text", "context"))
+
+
+def test_a_target_of_another_size_takes_another_recorder() -> None:
     recorder = AttentionRecorder(RecordPlan(("a",), (1,)), LAYOUT)
     known, kept = draw(13, 1), draw(13, 2)
     recorder.record("a", "context", known, kept, None)
     recorder.record("a", "target", draw(5, 3), torch.cat([kept, draw(5, 4)], 1), None)
-    with pytest.raises(ValueError, match="forget first"):
+    with pytest.raises(ValueError, match=r"a: \(2, 4\) tokens after \(2, 5\)"):
         recorder.record("a", "target", draw(4, 3), torch.cat([kept, draw(4, 4)], 1), None)
-    recorder.forget("target")
-    recorder.record("a", "target", draw(4, 3), torch.cat([kept, draw(4, 4)], 1), None)
-    assert recorder.get_map("text", "target").shape == (2, 4)
-    assert recorder.get_map("text", "context").shape == (2, 6)
-    recorder.forget()
-    for which in ("context", "target"):
-        with pytest.raises(ValueError, match=f"no text attention of a {which} pass"):
-            recorder.get_map("text", which)
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -14,8 +14,10 @@ from instruction_pairs import PairList, make_instruction
 
 from a2cli.backbones.flux import NanoBackbone
 from a2cli.config.load import build
+from a2cli.config.localize import LocalizeOptions
 from a2cli.context.recording import recording
-from a2cli.engine.localize import build_look
+from a2cli.engine.localize import Seeker, build_look
+from a2cli.engine.pipeline import EditPipeline
 from a2cli.engine.prepare import to_pixels
 from a2cli.errors import ConfigError
 from a2cli.training.checkpoint import load_checkpoint
@@ -242,6 +244,27 @@ def test_a_sample_photo_whose_sentence_is_cut_off_is_left_out(tiny_model: Path, 
     assert (tmp_path / "samples" / "step-2.png").is_file()
 
 
+def test_heads_are_trained_as_the_saved_model_reads_them(tiny_model: Path, tmp_path: Path) -> None:
+    """The trained map is the recorder's, over one head of a block and all of another."""
+    blocks = [f"{BLOCKS[0]}:1", BLOCKS[1]]
+    objective = open_objective(tiny_model, tmp_path, grounding={"blocks": blocks})
+    assert objective.backbone.traits.localize_blocks == tuple(blocks)
+    batch = objective.make_batch(0, range(3))
+    with torch.no_grad():
+        trained = objective.attend(batch["looks"])
+    for number, sentence in enumerate(batch["looks"]["sentence"]):
+        start, stop = batch["looks"]["rows"][number].nonzero()[[0, -1], 0].tolist()
+        seeker = Seeker(
+            EditPipeline(objective.backbone, two_pass=objective.two_pass),
+            sentence,
+            LocalizeOptions(way="attention", keyword=sentence[start : stop + 1]),
+        )
+        with torch.no_grad():
+            read = seeker.attend(batch["looks"]["photo"][number].numpy())
+        assert seeker.blocks == tuple(blocks)
+        torch.testing.assert_close(trained[number], torch.from_numpy(read).flatten(), rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -249,6 +272,8 @@ def test_a_sample_photo_whose_sentence_is_cut_off_is_left_out(tiny_model: Path, 
             {"grounding": {"blocks": ["single_transformer_blocks.9"]}},
             "no block 'single_transformer_blocks.9'.*did",
         ),
+        ({"grounding": {"blocks": [f"{BLOCKS[0]}:2"]}}, "grounding.blocks: .*there is no head 2.*0 to 1"),
+        ({"loss": {"flow": 0, "grounding": 1.0, "mask": 0.1}}, "loss.mask weighs predicted masks"),
         ({"grounding": {}}, "grounding.blocks: name some"),
         ({"grounding": {"share": 0}}, "share"),
         ({"grounding": None}, "'grounding' goes with 'loss.grounding'"),

@@ -341,6 +341,10 @@ def test_more_layers_of_text_than_there_are_is_refused(tiny_model: Path, tmp_pat
             {"model": {"train": "mot", "adapter": "x"}, "region": None, "adapter": {}},
             "adapter: only a region adapter",
         ),
+        (
+            {"region": {**REGION, "predictor": None}, "loss": {"mask": 0.1}},
+            "loss.mask weighs predicted masks, and nothing",
+        ),
         ({"region": {"num_head": 2}}, "unknown key 'num_head'.*num_heads"),
     ],
 )

@@ -22,8 +22,9 @@ NANO = {
     "nano-tune": "nano-base/model",
     "nano-text": "nano-tune/model",
     "nano-ground": "nano-text/model",
-    "nano-mot": "nano-ground/model",
-    "nano-region": "nano-ground/model",
+    "nano-joint": "nano-ground/model",
+    "nano-mot": "nano-joint/model",
+    "nano-region": "nano-joint/model",
 }
 FLUX = sorted(path.stem for path in CONFIGS.glob("flux-*.yaml"))
 TWO_STEPS = ["steps=2", "save_every=2", "log_every=1", "data.batch_size=2", "data.workers=0", "trackers=[]"]
@@ -62,7 +63,7 @@ def test_nano_configs_run(name: str, runs: Path) -> None:
     assert (plan_run(str(CONFIGS / f"{name}.yaml"), overrides).parameters or 0) > 10_000
     run_train(str(CONFIGS / f"{name}.yaml"), overrides)
     assert [row["step"] for row in read_rows(runs / name)] == [1, 2]
-    made = {"nano-vae": "vae"} | dict.fromkeys(("nano-base", "nano-tune", "nano-ground"), "model")
+    made = {"nano-vae": "vae"} | dict.fromkeys(("nano-base", "nano-tune", "nano-ground", "nano-joint"), "model")
     results = ("model", "adapter") if name == "nano-text" else (made.get(name, "adapter"),)
     assert all(any((runs / name / result).rglob("*.safetensors")) for result in results)
 

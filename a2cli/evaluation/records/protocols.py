@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from a2cli.batch.job import get_item_seed
 from a2cli.config.augment import KINDS as CHANGES
 from a2cli.config.augment import Length, Perturbation, parse_perturbation, parse_span
 from a2cli.config.suggest import get_suggestion
 from a2cli.errors import ConfigError, DataError
-from a2cli.evaluation.records.tasks import get_item_seed
 from a2cli.files import show_name
 from a2cli.masks.augment import box_of
 from a2cli.masks.perturb import perturb

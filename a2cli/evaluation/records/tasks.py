@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from a2cli.batch.job import get_item_seed
 from a2cli.errors import DataError
 from a2cli.evaluation.records.cases import Case, Task
 from a2cli.files import show_name
@@ -15,12 +15,6 @@ from a2cli.metrics.shots import GREY, Shot
 
 if TYPE_CHECKING:
     from a2cli.evaluation.records.protocols import Protocol
-
-
-def get_item_seed(seed: int, item_id: str) -> int:
-    """A seed in [0, 2^63) that depends on the run's seed and the item's id alone."""
-    digest = hashlib.sha256(f"{seed}:{item_id}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def build_task(case: Case, protocol: Protocol, seed: int) -> Task:

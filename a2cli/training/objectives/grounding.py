@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from a2cli.config.suggest import get_suggestion
 from a2cli.context.layout import PATCH
 from a2cli.context.processor import Pass
 from a2cli.context.recording import recording
 from a2cli.data.records import Pair
-from a2cli.engine.localize import build_look
+from a2cli.engine.localize import build_look, count_heads
 from a2cli.engine.prepare import to_pixels
 from a2cli.engine.words import get_text_reader
 from a2cli.errors import ConfigError
+from a2cli.localize.heads import Choice, read_choice, show_choice
+from a2cli.localize.maps import choose_heads
 from a2cli.training.config import TrainConfig
 from a2cli.training.looks import check_looks, has_look, make_look, mark_keyword
 from a2cli.training.objectives.edit import EditObjective
@@ -35,31 +36,32 @@ EPSILON = 1e-8
 
 
 class TextRows:
-    """Keeps the text's queries and all keys of some blocks of the context pass, with their gradient.
+    """Keeps the text's queries and all keys of some heads of the context pass, with their gradient.
 
     Rows may differ from sample to sample. Nothing is computed in between, so blocks may be run again for gradients.
     """
 
-    def __init__(self, blocks: Sequence[str], text: int) -> None:
-        self.blocks, self.text = frozenset(blocks), text
+    def __init__(self, choice: Choice, text: int) -> None:
+        self.choice, self.text = choice, text
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def record(self, name: str, which: Pass, query: Tensor, key: Tensor, key_mask: Tensor | None) -> None:
         """Keep one block's."""
-        if which == "context" and name in self.blocks:
-            self.seen.append((query[:, : self.text], key))
+        if which == "context" and name in self.choice:
+            self.seen.append(choose_heads(query[:, : self.text], key, self.choice[name]))
 
     def get_map(self, rows: Tensor) -> Tensor:
         """Average the attention of the rows marked in `rows` (B, T) to what follows the text: (B, N) float32.
 
-        Over blocks, heads and rows alike, of the softmax over all keys (EditMGT, eq. 3).
+        Over heads and rows alike, of the softmax over all keys (EditMGT, eq. 3).
         """
         total: Tensor | float = 0.0
+        heads = sum(query.shape[2] for query, _ in self.seen)
         with torch.autocast(rows.device.type, enabled=False):
             for query, key in self.seen:
                 q, k = (tensor.float().transpose(1, 2) for tensor in (query, key))
                 weights = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1)[..., self.text :]  # (B, heads, T, N)
-                total = total + weights.mean(1) / len(self.seen)
+                total = total + weights.sum(1) / heads
             return (total * rows[..., None]).sum(1) / rows.sum(1, keepdim=True)
 
 
@@ -80,20 +82,17 @@ class GroundedObjective(EditObjective):
         assert config.grounding is not None
         self.share = config.grounding.share
         self.reader = get_text_reader(self.backbone)
-        self.blocks = self._choose_blocks(config.grounding.blocks)
-        self.backbone.traits = replace(self.backbone.traits, localize_blocks=self.blocks)
+        self.choice = self._choose_blocks(config.grounding.blocks)
+        self.backbone.traits = replace(self.backbone.traits, localize_blocks=show_choice(self.choice))
 
-    def _choose_blocks(self, asked: tuple[str, ...]) -> tuple[str, ...]:
-        known = [spec.name for spec in self.backbone.get_blocks()]
-        for name in asked:
-            if name not in known:
-                raise ConfigError(f"grounding.blocks: no block {name!r}", hint=get_suggestion(name, known))
-        blocks = asked or self.backbone.traits.localize_blocks
-        if not blocks:
+    def _choose_blocks(self, asked: tuple[str, ...]) -> Choice:
+        counts, own = count_heads(self.backbone), self.backbone.traits.localize_blocks
+        if not asked and not own:
             raise ConfigError(
-                "grounding.blocks: name some, the model has no localize_blocks", hint=f"such as {known[-1]}"
+                "grounding.blocks: name some, the model has no localize_blocks",
+                hint=f"such as {list(counts)[-1]}",
             )
-        return blocks
+        return read_choice(asked or own, counts, "grounding.blocks" if asked else "traits.localize_blocks")
 
     def place(self, processes: Processes) -> None:
         """Move what is not trained to the device; raises `DataError` where there is no photo to attend to."""
@@ -148,7 +147,7 @@ class GroundedObjective(EditObjective):
             tokens = backbone.encode_pixels(pixels).float()
         text, pooled = self.reader.encode(looks["sentence"])
         side = looks["photo"].shape[1] // backbone.traits.token_px
-        with recording(self.two_pass, TextRows(self.blocks, text.shape[1])) as recorder:
+        with recording(self.two_pass, TextRows(self.choice, text.shape[1])) as recorder:
             look = build_look(backbone.transformer, tokens, text, pooled, (side, side))
             self.two_pass.encode_context(look)
         return recorder.get_map(looks["rows"].to(self.device))

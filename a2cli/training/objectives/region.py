@@ -90,7 +90,7 @@ class RegionObjective(EditObjective):
             loss, figures["edit_loss"] = loss + weights.flow * error, error.item()
         if self.predicts:
             term, figures["mask_iou"] = self._weigh_masks(batch["looks"], seeds)
-            loss, figures["mask_loss"] = loss + weights.mask * term, term.item()
+            loss, figures["mask_loss"] = loss + self.config.mask_weight * term, term.item()
         return loss, figures
 
     def get_target_inputs(self, batch: dict[str, Any], condition: Condition) -> dict[str, Any]:

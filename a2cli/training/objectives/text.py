@@ -75,7 +75,7 @@ class TextObjective(RegionObjective):
             pooled = predictor.instruction(states)  # `pool` would detach the states
             logits = predictor.decode(features, pooled)
             error = mask_loss(logits, truth)
-            loss = loss + self.config.loss.mask * error
+            loss = loss + self.config.mask_weight * error
             figures |= {"mask_loss": error.item(), "mask_iou": get_overlap(logits, truth)}
         return loss, figures
 

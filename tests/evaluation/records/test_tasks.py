@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from a2cli.batch.job import get_item_seed
 from a2cli.errors import DataError
 from a2cli.evaluation.records.cases import Case
 from a2cli.evaluation.records.protocols import parse_protocol
-from a2cli.evaluation.records.tasks import build_shot, build_task, get_item_seed
+from a2cli.evaluation.records.tasks import build_shot, build_task
 from a2cli.metrics.shots import GREY
 
 RNG = np.random.default_rng(0)

@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-from typer import Argument, Exit
+from typer import Exit
 
 from a2cli.commands import options as o
+from a2cli.commands.augment_mask import options as m
 from a2cli.commands.console import open_console
 from a2cli.config.augment import build_augment_config, parse_changes
 from a2cli.errors import ConfigError
 
-Masks = Annotated[
-    list[str],
-    Argument(
-        metavar="MASK",
-        help="Fine masks, white on black: files, folders, quoted patterns, or - for a mask or a list of paths "
-        "on stdin.",
-    ),
-]
-
 
 def augment_mask(
-    masks: Masks,
-    stage: o.Stage = None,
-    dilate: o.Dilate = None,
-    perturb: o.Perturb = None,
-    radius: o.Radius = None,
-    alpha: o.Alpha = None,
-    scale: o.Scale = None,
-    delta: o.Delta = None,
+    masks: m.Masks,
+    stage: m.Stage = None,
+    dilate: m.Dilate = None,
+    perturb: m.Perturb = None,
+    radius: m.Radius = None,
+    alpha: m.Alpha = None,
+    scale: m.Scale = None,
+    delta: m.Delta = None,
     seed: o.Seed = 0,
-    variants: o.Variants = 1,
-    null: o.Null = False,
-    out: o.MaskOut = None,
-    preview: o.Preview = None,
-    image: o.PreviewImage = None,
+    variants: m.Variants = 1,
+    null: m.Null = False,
+    out: m.Out = None,
+    preview: m.Preview = None,
+    image: m.Image = None,
     json: o.Json = False,
-    report: o.MaskReport = None,
+    report: m.Report = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Make masks as sloppy as a training stage does, or change them as evaluation does.

@@ -1,0 +1,8 @@
+"""The tasks are importable, here and in the processes that do them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
