@@ -6,8 +6,8 @@
 
 Every run is one whole command on a fresh folder, from the start of the interpreter to its end: `total_s` holds the
 start of the workers and the loading of a model in each. `items_per_s` counts from the first finished item to the last,
-as results.jsonl says, which is what a long batch runs at. OMP_NUM_THREADS is 1 unless it is set: workers share the cores, and pictures are
-equal for equal numbers of threads. Exits 1 where a picture differs.
+as results.jsonl says, which is what a long batch runs at. OMP_NUM_THREADS is 1 unless it is set: workers share the
+cores, and pictures are equal for equal numbers of threads. Exits 1 where a picture differs.
 """
 
 from __future__ import annotations

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batches import Catalogue
+from test_stops import check_finished, read_line, start
 
 from a2cli.batch.cluster import RayPool, _open_pool
 from a2cli.batch.job import Job
+from a2cli.batch.locks import FOLDER
 from a2cli.batch.plan import plan_jobs
 from a2cli.batch.pool import LocalPool, get_worker_device, warn_of_threads
 from a2cli.config.edit import EditConfig
@@ -83,13 +86,43 @@ def test_a_killed_worker_costs_no_item(catalogue: Catalogue) -> None:
     assert len(catalogue.read_outputs()) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_with_workers_it_leaves_none_and_is_finished_by_a_rerun(
+    catalogue: Catalogue, blow: signal.Signals
+) -> None:
+    """FAULTS 22, 29: Ctrl-C reaches all of a terminal's processes, the others the first alone."""
+    catalogue.add(12, bad=1)
+    catalogue.run(out="calm/")
+    process = start(catalogue, batch={"workers": 2})
+    while read_line(process).split()[0] != "made":
+        assert process.poll() is None
+    children = list_children(process.pid)
+    assert len(children) == 2
+    for one in (*children, process.pid) if blow == signal.SIGINT else (process.pid,):
+        os.kill(one, blow)
+    assert process.wait(60) == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(blow, -signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "a worker outlives the batch"
+        time.sleep(0.05)
+    assert 1 <= len(catalogue.read("results.jsonl")) < 11
+    if blow != signal.SIGKILL:
+        assert not list(catalogue.out.rglob("*.tmp")) and not (catalogue.out / FOLDER).exists()
+    catalogue.run(resume=True)
+    check_finished(catalogue, "calm", 12, 1)
+
+
 def list_jobs(config: EditConfig) -> list[Job]:
     return [job for job in plan_jobs(config, lambda: b"") if isinstance(job, Job)]
 
 
-def list_children() -> list[int]:
-    """This process's worker processes, not the tracker of multiprocessing."""
-    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+def list_children(process: int | None = None) -> list[int]:
+    """The worker processes of one (None: this), without the tracker of multiprocessing."""
+    process = process or os.getpid()
+    found = [
+        pid for task in Path(f"/proc/{process}/task").glob("*/children") for pid in task.read_text().split()
+    ]
     lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found}
     return [pid for pid, line in lines.items() if b"spawn_main" in line]
 

@@ -80,7 +80,8 @@ def test_16_bits_are_scaled_not_saturated(studio: Studio) -> None:
     """FAULTS 4: a 16-bit photo and its 8-bit twin are edited alike."""
     twins = {"8": encode(SCENE, "PNG"), "16": encode16(SCENE.astype(np.uint16) * 257)}
     for name, data in twins.items():
-        source = studio.write(f"twin{name}.png", data)
+        (studio.folder / name).mkdir()
+        source = studio.write(f"{name}/twin.png", data)  # one name, one seed
         assert studio.edit(source, "--mask", BOX, "-o", f"out{name}.png").code == 0
     out8, out16 = (open_photo(studio.folder / f"out{n}.png") for n in ("8", "16"))
     assert out16.mode == "RGB;16" and len(np.unique(out16.native % 257)) > 50  # the edit uses all its bits
@@ -93,7 +94,8 @@ def test_the_model_sees_srgb_and_the_edit_comes_back_in_the_photos_colours(studi
     """FAULTS 5: seen as sRGB, the edit looks like that of the sRGB twin."""
     data, name, _ = KINDS[kind]
     source = studio.write("own", data)
-    twin = studio.write("twin.png", encode(open_photo(source).rgb, "PNG"))
+    (studio.folder / "twin").mkdir()
+    twin = studio.write("twin/own", encode(open_photo(source).rgb, "PNG"))  # one name, one seed
     assert studio.edit(source, "--mask", BOX, "-o", name).code == 0
     assert studio.edit(twin, "--mask", BOX, "-o", "twin-out.png").code == 0
     own, wanted = open_photo(studio.folder / name).rgb, open_photo(studio.folder / "twin-out.png").rgb
