@@ -30,7 +30,7 @@ def test_help_blocks_are_generated() -> None:
 
 
 def test_every_option_in_the_readme_exists() -> None:
-    commands = ["edit", "train", "eval", "augment-mask"]
+    commands = ["", "edit", "train", "eval", "augment-mask", "export", "doctor"]
     commands += [f"dataset {name}" for name in ("build", "split", "stats", "synth")]
     commands += ["eval compare", "eval study make", "eval study score"]
     known = "".join(get_help(f"{command} --help") for command in commands)
