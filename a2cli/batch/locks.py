@@ -14,6 +14,7 @@ from a2cli.errors import DataError
 from a2cli.files import show_name
 
 FOLDER = ".a2-claims"
+RECORDS_LOCK, CLAIM = "records.lock", ".claim"
 # What some network file systems say, where one process alone is right.
 _LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -28,21 +29,22 @@ class Locks:
     def claim(self, id: str) -> Iterator[bool]:
         """Hold one item for the length of the block; False where another process, or another thread, has it."""
         name = hashlib.sha256(id.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        with self._hold(f"{name}.claim", wait=False) as held:
+        with self._hold(f"{name}{CLAIM}", wait=False) as held:
             yield held
 
     @contextmanager
     def hold_records(self) -> Iterator[None]:
         """Hold the files of records for the length of the block, waiting for those who have them."""
-        with self._hold("records.lock", wait=True):
+        with self._hold(RECORDS_LOCK, wait=True):
             yield
 
     def clear(self) -> None:
         """Remove what dead processes left, and the folder where nobody holds anything."""
         with suppress(OSError):
             for path in sorted(self.folder.iterdir()):
-                with self._hold(path.name, wait=False):
-                    pass
+                if path.name == RECORDS_LOCK or path.suffix == CLAIM:  # nothing else is ours
+                    with self._hold(path.name, wait=False):
+                        pass
             self.folder.rmdir()
 
     @contextmanager

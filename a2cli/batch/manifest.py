@@ -11,6 +11,8 @@ from typing import Any
 
 from a2cli.batch.job import Item, Refusal
 from a2cli.batch.lists import MADE, get_id
+from a2cli.batch.locks import FOLDER
+from a2cli.batch.store import FAILURES, RESULTS
 from a2cli.config.batch import BatchConfig
 from a2cli.config.edit import ADDRESS, check_address
 from a2cli.config.suggest import get_suggestion
@@ -19,6 +21,7 @@ from a2cli.errors import A2Error, ConfigError, DataError
 from a2cli.files import show_name
 
 KEYS = ("id", "source", "ref", "mask", "ref_mask", "prompt", "seed", "out")
+RECORDS = (RESULTS, FAILURES, FOLDER)
 MAX_BYTES = 1 << 28
 MAX_LINE = 1 << 20
 BOM = b"\xef\xbb\xbf"
@@ -137,6 +140,8 @@ class Manifest:
             if ADDRESS.match(out) or out == "-":
                 raise DataError(f"out: {show_name(out)} is no file", hint="a path below -o")
             _check_inside(out, "out")
+            if os.path.normpath(out).split("/")[0] in RECORDS:
+                raise DataError(f"out: {show_name(out)}: there the batch keeps its records")
         own = given["source"] or given["mask"]
         name = get_id(own) if own else f"line {number}"
         return Item(

@@ -103,7 +103,7 @@ class Worker:
         looks: list[Look] = []
         results, retried = self._edit(config, looks)
         try:
-            self._store.add_results(self._build_rows(job, results, inputs, fingerprint, retried))
+            self._store.add_results(self._build_rows(job, config, results, inputs, fingerprint, retried))
         except A2Error as error:
             return Outcome(job, error=error.message, hint=error.hint, kind="disk")
         cells = draw_look(looks[0]) if looks else ()
@@ -140,23 +140,35 @@ class Worker:
         return self._weights
 
     def _read_done(self, config: EditConfig, rows: Sequence[Row], fingerprint: str) -> tuple[EditResult, ...]:
-        """The results of an item whose rows are of this fingerprint and whose pictures lie where they belong."""
+        """The results of an item whose rows are of this fingerprint and whose files lie where they belong."""
         if len(rows) != config.num_images:
             return ()
         paths = get_output_paths(config, (*config.sources, config.mask or "")[0])
-        results = []
+        maps, results = self._list_maps(config), []
         for row, path in zip(rows, paths, strict=True):
-            same = (row.get("fingerprint"), row.get("out")) == (fingerprint, self._show(path))
-            if not same or not os.path.isfile(path) or not row.keys() >= set(_SHOWN):
+            size, known = _get_size(path), (row.get("fingerprint"), row.get("out"), row.get("bytes"))
+            if size is None or known != (fingerprint, self._show(path), size):
+                return ()
+            if not row.keys() >= set(_SHOWN):
+                return ()
+            if any(shown is None or row.get(name) != shown for name, shown in maps.items()):
                 return ()
             results.append(
                 EditResult(path, **{name: row[name] for name in _SHOWN}, region=config.save_region)
             )
         return tuple(results)
 
+    def _list_maps(self, config: EditConfig) -> dict[str, str | None]:
+        """The maps that are to lie beside a picture, as its row tells them; None for one that does not."""
+        asked = {"region": config.save_region, "attention": config.save_attention}
+        return {
+            name: self._show(path) if os.path.isfile(path) else None for name, path in asked.items() if path
+        }
+
     def _build_rows(
         self,
         job: Job,
+        config: EditConfig,
         results: Sequence[EditResult],
         inputs: dict[str, Digest],
         fingerprint: str,
@@ -168,6 +180,8 @@ class Worker:
                 "id": job.id,
                 "ref": job.ref,
                 "out": self._show(result.path),
+                "bytes": _get_size(result.path),
+                **self._list_maps(config),
                 "image": image,
                 **{name: getattr(result, name) for name in _SHOWN},
                 "retried": retried,
@@ -201,6 +215,13 @@ class Worker:
             if is_out_of_memory(error):
                 message = "out of memory while the model was loaded"
         return Outcome(job, error=message, hint=hint, kind=kind)  # type: ignore[arg-type]
+
+
+def _get_size(path: str) -> int | None:
+    try:
+        return os.path.getsize(path)
+    except OSError:  # moved away, as a watcher of the folder may
+        return None
 
 
 def _is_disk_full(error: BaseException) -> bool:

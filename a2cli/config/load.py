@@ -58,6 +58,8 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands twice", key.start_mark
                 )
+            if key.tag == "tag:yaml.org,2002:null" and key.value:  # an option has this name
+                key.tag = "tag:yaml.org,2002:str"
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 

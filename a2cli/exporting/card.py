@@ -9,7 +9,7 @@ from typing import Any
 from a2cli import __version__
 from a2cli.config.load import dump_yaml
 from a2cli.exporting.measure import Loss
-from a2cli.exporting.source import EMBEDDED, Source
+from a2cli.exporting.source import EMBEDDED, Source, is_hub_id
 
 FLUX_DEV = "black-forest-labs/FLUX.1"
 _LIBRARIES = {"peft": "peft", "diffusers": "diffusers", "merged": "diffusers"}
@@ -45,6 +45,20 @@ def tell_limits(source: Source, client: str) -> str:
     )
 
 
+def get_base_lines(source: Source) -> str:
+    """Lines of Python that say what BASE is in a card's program."""
+    base_id = source.origin.base_id
+    if base_id == EMBEDDED:
+        return 'from importlib.resources import files\n\nBASE = str(files("a2cli") / "assets" / "nano")'
+    where = "" if is_hub_id(base_id) else "  # its folder or hub id"
+    return f"BASE = {json.dumps(base_id)}{where}"
+
+
+def get_parts_left_out(source: Source) -> str:
+    """Arguments for diffusers' pipeline, to follow others: nano has no CLIP, which FluxFillPipeline asks for."""
+    return ", text_encoder=None, tokenizer=None" if source.origin.base_id == EMBEDDED else ""
+
+
 def build_card(source: Source, written: Written, loss: Loss | None) -> str:
     """The text of README.md."""
     origin, config = source.origin, source.config
@@ -55,7 +69,7 @@ def build_card(source: Source, written: Written, loss: Loss | None) -> str:
         "tags": ["image-editing", "inpainting", *(["lora"] if config.format != "merged" else [])],
         **_get_licence(source),
     }
-    if origin.base_id.count("/") != 1:  # the hub looks for what is named here
+    if not is_hub_id(origin.base_id):  # the hub looks for what is named here
         del front["base_model"], front["base_model_relation"]
     parts = [
         f"---\n{dump_yaml(front)}---\n",

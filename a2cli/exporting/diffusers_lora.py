@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from a2cli.exporting.card import Written, tell_limits
+from a2cli.exporting.card import Written, get_base_lines, get_parts_left_out, tell_limits
 from a2cli.exporting.peft_folders import build_config
 from a2cli.exporting.source import Source
 from a2cli.exporting.target import write_tensors
@@ -36,8 +36,9 @@ def write_diffusers(source: Source, folder: Path) -> Written:
         f"""```python
 from diffusers import FluxFillPipeline
 
-pipe = FluxFillPipeline.from_pretrained(BASE)
-pipe.load_lora_weights(FOLDER, weight_name="{FILE}")
+{get_base_lines(source)}
+pipe = FluxFillPipeline.from_pretrained(BASE{get_parts_left_out(source)})
+pipe.load_lora_weights(".", weight_name="{FILE}")
 ```
 """,
     )

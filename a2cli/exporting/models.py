@@ -12,7 +12,7 @@ import torch
 
 from a2cli.engine.pipeline import EditPipeline
 from a2cli.errors import BackboneError, CheckpointError, ConfigError
-from a2cli.exporting.card import Written
+from a2cli.exporting.card import Written, get_parts_left_out
 from a2cli.exporting.samples import list_samples
 from a2cli.exporting.source import Source
 from a2cli.files import show_name, write_bytes
@@ -50,8 +50,9 @@ def write_merged_model(source: Source, folder: Path) -> Written:
     limits = "The experts' routing is frozen to one mixture" if source.routing else "Nothing of the adapter"
     return Written(
         f"{limits}; another program runs this model in one pass and without the reference's tokens",
-        "`a2 edit --model FOLDER --adapter none` edits with it as with the adapter; diffusers opens the folder as it "
-        "opens the base's.",
+        "`a2 edit --model FOLDER --adapter none` edits with it as with the adapter; diffusers opens it too:\n\n"
+        "```python\nfrom diffusers import FluxFillPipeline\n\n"
+        f'pipe = FluxFillPipeline.from_pretrained("."{get_parts_left_out(source)})\n```',
     )
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.errors import CheckpointError
-from a2cli.exporting.card import Written, tell_limits
+from a2cli.exporting.card import Written, get_base_lines, tell_limits
 from a2cli.exporting.deltas import LowRank, get_expert_gates, truncate
-from a2cli.exporting.source import Origin, Source
+from a2cli.exporting.source import Origin, Source, is_hub_id
 from a2cli.exporting.target import write_tensors
 from a2cli.files import write_bytes
 from a2cli.lora.adapter import FORMAT, ORIGIN, WEIGHTS
@@ -31,7 +31,7 @@ def write_peft(source: Source, folder: Path) -> Written:
     if source.routing is None:
         return Written(
             tell_limits(source, "peft"),
-            _tell_use(),
+            _tell_use(source),
         )
     assert source.origin.experts is not None
     count = source.origin.experts.num_experts
@@ -42,8 +42,8 @@ def write_peft(source: Source, folder: Path) -> Written:
         write_folder(source, folder / f"expert_{i}", deltas)
     return Written(
         tell_limits(source, "peft"),
-        f"{_tell_use()}\n`expert_0` to `expert_{count - 1}` hold one expert each at gate 1; `routing.json` says how "
-        "much of it each block takes. A gate of its own for each block is not something peft has: "
+        f"{_tell_use(source)}\n`expert_0` to `expert_{count - 1}` hold one expert each at gate 1; `routing.json` says "
+        "how much of it each block takes. A gate of its own for each block is not something peft has: "
         "`add_weighted_adapter` mixes whole folders.",
     )
 
@@ -77,7 +77,7 @@ def build_config(deltas: Mapping[str, LowRank], base_id: str) -> Any:
         rank_pattern=others,
         alpha_pattern=dict(others),
         target_modules=get_targets(ranks),
-        base_model_name_or_path=base_id or None,
+        base_model_name_or_path=base_id if is_hub_id(base_id) else None,  # which peft looks up
         inference_mode=True,
         bias="none",
     )
@@ -96,11 +96,12 @@ def _get_origin(origin: Origin) -> dict[str, Any]:
     return {**{name: value for name, value in known.items() if value}, "recipe": origin.recipe}
 
 
-def _tell_use() -> str:
+def _tell_use(source: Source) -> str:
     return f"""```python
 from diffusers import FluxTransformer2DModel
 from peft import PeftModel
 
+{get_base_lines(source)}
 transformer = FluxTransformer2DModel.from_pretrained(BASE, subfolder="transformer")
 transformer = PeftModel.from_pretrained(transformer, "{FROZEN}")
 ```

@@ -227,6 +227,11 @@ def _read_lora(folder: Path) -> dict[str, Any]:
     }
 
 
+def is_hub_id(base_id: str) -> bool:
+    """Whether a base's name is one to look up on the hub: OWNER/NAME."""
+    return base_id.count("/") == 1
+
+
 def _get_base_id(said: str, backbone: str, model: str | None) -> str:
     """A hub id where the base has one, else a name without this machine's paths."""
     named = model or said

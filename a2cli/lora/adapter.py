@@ -123,7 +123,8 @@ def load_lora(
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{folder / CONFIG}: does not fit this model: {reason}") from error
     try:
-        copy_state(get_peft_model_state_dict(model), tensors)
+        # "auto" asks the hub for the base's vocabulary.
+        copy_state(get_peft_model_state_dict(model, save_embedding_layers=False), tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{weights}: {error.message}") from error
     for module in model.modules():

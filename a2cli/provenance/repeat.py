@@ -172,8 +172,8 @@ def _is_same(what: str, wanted: InputFile, name: str, note: Note) -> bool:
     is_box = name.lower().startswith("box:")
     if not is_box and load_digest(name) == wanted.sha256:
         return True
-    shown = show_name(wanted.name) or "what came through a pipe"
-    note(f"{show_name(name)}: not {shown} the picture was made from ({what}): another edit")
+    shown = show_name(wanted.name) or "bytes from a pipe"
+    note(f"{show_name(name)}: not the {shown} that the picture was made from ({what}): another edit")
     return False
 
 

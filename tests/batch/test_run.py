@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -78,6 +79,23 @@ def test_skip_existing_goes_by_content(catalogue: Catalogue) -> None:
     assert list_made(catalogue, skip_existing=True) == everything
     assert list_made(catalogue) == everything
     assert len(catalogue.read("results.jsonl")) == 3 and before.keys() == catalogue.read_outputs().keys()
+
+
+def test_what_was_made_is_left_only_with_all_that_is_asked_for(catalogue: Catalogue) -> None:
+    """A map that was not saved, or not in that place, and a picture that another edit has replaced."""
+    catalogue.add(2)
+    assert list_made(catalogue) == ["0000", "0001"]
+    assert list_made(catalogue, resume=True, save_region="regions/") == ["0000", "0001"]
+    assert list_made(catalogue, resume=True, save_region="regions/") == []
+    assert list_made(catalogue, resume=True) == []
+    (catalogue.folder / "regions/0001.png").unlink()
+    assert list_made(catalogue, resume=True, save_region="regions/") == ["0001"]
+    (catalogue.out / "0000.a2.png").write_bytes(b"of another edit")
+    assert list_made(catalogue, resume=True) == ["0000"]
+    rows = [row | {"bytes": None} for row in catalogue.read("results.jsonl")]  # taken away as it was made
+    (catalogue.out / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (catalogue.out / "0000.a2.png").unlink()
+    assert list_made(catalogue, resume=True) == ["0000", "0001"]
 
 
 def test_resume_trusts_size_and_time(catalogue: Catalogue) -> None:

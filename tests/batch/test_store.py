@@ -183,6 +183,14 @@ def test_a_claim_is_held_once_and_by_the_living(tmp_path: Path) -> None:
     assert not (tmp_path / FOLDER).exists()
 
 
+def test_clearing_leaves_alone_what_is_not_a_lock(tmp_path: Path) -> None:
+    locks = Locks(tmp_path)
+    with locks.claim("a"):
+        (tmp_path / FOLDER / "photo.png").write_bytes(b"theirs")
+    locks.clear()
+    assert (tmp_path / FOLDER / "photo.png").read_bytes() == b"theirs"
+
+
 def _claim_and_die(folder: Path) -> None:
     with Locks(folder).claim("a") as held:
         os._exit(9 if held else 1)

@@ -44,6 +44,12 @@ def test_lists_are_replaced_not_lengthened(studio: Studio) -> None:
     assert (done.code, done.lines) == (0, [str(Path("photo.a2.png"))])
 
 
+def test_the_option_null_needs_no_quotes(studio: Studio) -> None:
+    (studio.folder / "list").write_bytes(b"photo.png\0")
+    done = edit(studio, "null: true\nmanifest: list\nref: cat.png\nmask: mask.png\nout: made/", "--dry-run")
+    assert (done.code, done.lines) == (0, ["made/photo.a2.png"]), done.stderr
+
+
 def test_a_variable_holds_adapters_as_a_path_does(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A2_ADAPTER", "first one:second")
     done = studio.run("photo.png", "--ref", "cat.png", "--mask", "mask.png", "--model", studio.model)

@@ -10,10 +10,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from edits import encode_mask, make_reference, read_pixels
 from pictures import encode, make_scene
+
+if TYPE_CHECKING:
+    from edits import Studio
 
 BOX = "box:20,12,38,26"
 
@@ -77,6 +81,21 @@ def test_a_list_from_find_is_edited_and_what_fails_is_told(shell: Shell) -> None
     )
 
 
+def test_a_list_from_a_closed_stdin_is_refused_in_one_line(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    done = studio.run("--manifest", "-", "--ref", "cat.png", "--mask", "mask.png")
+    assert (done.code, done.stderr.count("\n")) == (2, 1) and "stdin: it is closed" in done.stderr
+
+
+def test_a_dry_run_names_no_record_that_it_does_not_keep(studio: Studio) -> None:
+    done = studio.run("photo.png", "no.png", "--ref", "cat.png", "--mask", "mask.png", "--dry-run")
+    assert (done.code, done.lines) == (3, ["photo.a2.png"])
+    assert done.stderr.splitlines()[-1] == "1 planned, 1 failed" and not Path("failures.jsonl").exists()
+
+
+@pytest.mark.slow
 def test_a_picture_comes_and_goes_through_pipes(shell: Shell) -> None:
     done = shell.run("cat photos/a.png | a2 edit - --ref ref.png --mask masks/a.png -o - | cat > piped.png")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -120,7 +139,7 @@ def test_an_interrupt_ends_with_130_and_what_was_told_is_whole(shell: Shell) -> 
         f"set -m; rm -r photos/new; a2 edit photos --ref ref.png --mask {BOX} -o out/ > results & pid=$!\n"
         "until [ -s results ]; do sleep 0.1; done; kill -INT $pid; wait $pid"
     )
-    assert done.returncode == 130, done.stderr
+    assert done.returncode == 130 and "the same command with --resume goes on\n" in done.stderr, done.stderr
     paths = (shell.folder / "results").read_text().splitlines()
     assert 0 < len(paths) < 300
     assert all(read_pixels(shell.folder / path).size for path in paths)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from a2cli.backbones.blocks import get_blocks
+from a2cli.backbones.flux import NANO_FOLDER
+from a2cli.config.export import ExportConfig
 from a2cli.engine.pipeline import EditPipeline
+from a2cli.exporting.card import Written
 from a2cli.exporting.diffusers_lora import write_diffusers
 from a2cli.exporting.kohya import write_kohya
+from a2cli.exporting.models import write_merged_model
 from a2cli.exporting.peft_folders import get_targets, write_peft
 from a2cli.exporting.routing import FrozenRouting
 from a2cli.exporting.source import Source
 from a2cli.mot import load_adapter
 
 Build = Callable[..., Source]
+Writer = Callable[[Source, Path], Written]
 
 
 @pytest.fixture
@@ -103,7 +110,7 @@ def test_peft_loads_the_mixture_and_every_expert(build: Build, tmp_path: Path) -
         assert float((wanted - before).abs().max()) > 0.05
         torch.testing.assert_close(answer(flux), wanted, rtol=0, atol=1e-5)
         said = json.loads((tmp_path / name / "adapter_config.json").read_text())
-        assert said["base_model_name_or_path"] == source.origin.base_id and model.peft_config
+        assert said["base_model_name_or_path"] is None and model.peft_config  # no hub id: nothing to look up
     ranks = {
         t.shape[0]
         for n, t in load_file(tmp_path / "merge" / "adapter_model.safetensors").items()
@@ -112,9 +119,18 @@ def test_peft_loads_the_mixture_and_every_expert(build: Build, tmp_path: Path) -
     assert ranks == {4, 6}  # two and three experts of rank 2
 
 
-def test_a2_takes_the_folder_as_an_adapter(build: Build, tmp_path: Path) -> None:
+def test_a2_takes_the_folder_as_an_adapter_and_asks_no_hub(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*given: object, **named: object) -> None:
+        raise AssertionError("the hub was asked")
+
     source = build(format="peft")
+    source.origin = replace(source.origin, base_id="owner/base")
     write_peft(source, tmp_path)
+    said = json.loads((tmp_path / "merge" / "adapter_config.json").read_text())
+    assert said["base_model_name_or_path"] == "owner/base"
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", ask)
     pipeline = EditPipeline.load(
         "nano", model=str(source.config.model), adapter=str(tmp_path / "merge"), device="cpu"
     )
@@ -211,3 +227,19 @@ def test_a_plain_adapter_goes_through_every_format(tiny_base: Path, tiny_pairs: 
 def test_a_name_that_ends_another_one_means_only_itself() -> None:
     assert get_targets({"a.proj_out": 1, "b": 2}) == ["a.proj_out", "b"]
     assert get_targets({"proj_out": 1, "a.proj_out": 1}) == r"a\.proj_out|proj_out"
+
+
+@pytest.mark.parametrize("write", [write_peft, write_diffusers, write_merged_model])
+def test_the_programs_of_nanos_cards_run(
+    write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(ExportConfig(adapter="nano", format="diffusers", out="out", category="garments"))
+    names = [block.name for block in get_blocks(load_flux(NANO_FOLDER))]
+    gates = {name: torch.eye(8)[i % 8] for i, name in enumerate(names)}
+    source.__dict__["routing"] = FrozenRouting(gates, gates, 1, 0.0, "garments", "gates made up")
+    written = write(source, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (program,) = re.findall(r"```python\n(.*?)```", written.use, re.DOTALL)
+    space: dict[str, object] = {}
+    exec(program, space)
+    assert isinstance(space.get("pipe", space.get("transformer")), FluxFillPipeline | PeftModel)

@@ -104,7 +104,7 @@ def test_a_file_that_changed_is_named(edit: Edit, repeat: Repeat, desk: Path) ->
     with pytest.raises(DataError, match=r"photo\.png: not the file the picture was made from"):
         repeat.plan(first)
     again = repeat(first, sources=(str(desk / "photo.png"),))
-    assert len(repeat.notes) == 1 and "photo.png: not photo.png" in repeat.notes[0]
+    assert len(repeat.notes) == 1 and "photo.png: not the photo.png that" in repeat.notes[0]
     assert not np.array_equal(read_pixels(again), read_pixels(first))
 
 

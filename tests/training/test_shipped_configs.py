@@ -63,7 +63,9 @@ def test_nano_configs_run(name: str, runs: Path) -> None:
     assert (plan_run(str(CONFIGS / f"{name}.yaml"), overrides).parameters or 0) > 10_000
     run_train(str(CONFIGS / f"{name}.yaml"), overrides)
     assert [row["step"] for row in read_rows(runs / name)] == [1, 2]
-    made = {"nano-vae": "vae"} | dict.fromkeys(("nano-base", "nano-tune", "nano-ground", "nano-joint"), "model")
+    made = {"nano-vae": "vae"} | dict.fromkeys(
+        ("nano-base", "nano-tune", "nano-ground", "nano-joint"), "model"
+    )
     results = ("model", "adapter") if name == "nano-text" else (made.get(name, "adapter"),)
     assert all(any((runs / name / result).rglob("*.safetensors")) for result in results)
 
