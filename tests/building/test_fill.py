@@ -79,6 +79,7 @@ def test_what_was_asked_before_filling_counts_against_the_budget(tmp_path: Path)
     assert spent and not any(row["detail"] for row in spent)  # none was granted and refused later
 
 
+@pytest.mark.slow
 def test_killed_while_it_generates_it_pays_nothing_twice(tmp_path: Path) -> None:
     write_object(tmp_path / "raw" / "cat", 1)
     with serve_images(answer) as server:

@@ -310,7 +310,12 @@ def test_a_silent_pipe_is_explained(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_in_the_middle_the_old_output_stays(studio: Studio, number: int, code: int) -> None:
     """FAULTS 22 and 29; a terminal on stderr shows the progress that tells when the middle is."""

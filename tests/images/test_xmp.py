@@ -107,7 +107,7 @@ def test_a_hostile_packet_is_left_behind(packet: bytes) -> None:
     assert get_packet(None, packet) is None
     assert get_packet(OURS, packet) == get_packet(OURS, None)
     assert read_packet_texts(packet) == {}
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 60  # the entities in full would be 10^10 letters
 
 
 def test_a_packet_too_long_for_a_jpeg_is_left_behind(tmp_path: Path) -> None:

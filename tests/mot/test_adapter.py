@@ -332,6 +332,7 @@ def test_a_folder_that_cannot_be_made_is_refused(saved: tuple[Path, str, Tensor]
     assert (tmp_path / "plain").read_bytes() == b"old"
 
 
+@pytest.mark.slow
 def test_the_same_adapter_is_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     """Two header keys come in an order that differs from process to process: there is one."""
     code = (

@@ -154,7 +154,12 @@ def test_layers_that_stand_in_for_quantised_ones_hold_as_much(
 
 
 @pytest.mark.parametrize(
-    ("adapter", "checkpointing"), [(EXPERTS, True), (EXPERTS, False), (LoraConfig(rank=4), True)]
+    ("adapter", "checkpointing"),
+    [
+        (EXPERTS, True),
+        pytest.param(EXPERTS, False, marks=pytest.mark.slow),
+        pytest.param(LoraConfig(rank=4), True, marks=pytest.mark.slow),
+    ],
 )
 def test_depth_is_extrapolated_exactly(adapter: MotConfig | LoraConfig, checkpointing: bool) -> None:
     deep = {**TINY, "num_layers": 4, "num_single_layers": 4}

@@ -76,7 +76,14 @@ def train(tmp_path: Path, mapping: dict[str, Any], *overrides: str) -> Path:
     return run
 
 
-@pytest.mark.parametrize("kind", [MOT, FFN, LORA], ids=["mot", "ffn", "lora"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(MOT, id="mot"),
+        pytest.param(FFN, id="ffn", marks=pytest.mark.slow),
+        pytest.param(LORA, id="lora", marks=pytest.mark.slow),
+    ],
+)
 def test_every_kind_of_adapter_trains_and_edits(
     kind: dict[str, Any], base: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_killed_and_resumed_equals_straight(
     assert_same_to_the_bit(straight, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_two_processes_match_one_and_resume_to_the_bit(
     straight: Path, tiny_model: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_two_processes_match_one_and_resume_to_the_bit(
     assert_same_to_the_bit(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_sharded_processes_match_one(straight: Path, tiny_model: Path, data: Path, tmp_path: Path) -> None:
     mapping = get_mapping(tiny_model, data, tmp_path / "run")
     mapping["data"]["batch_size"] = 2

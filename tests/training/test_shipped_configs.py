@@ -78,9 +78,7 @@ def miniature(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return flux_folder.build_flux_folder(tmp_path_factory.mktemp("flux")), data
 
 
-@pytest.mark.parametrize(
-    "name", [FLUX[0], *(pytest.param(name, marks=pytest.mark.slow) for name in FLUX[1:])]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in FLUX])
 def test_flux_presets_run_and_fit_their_card(name: str, runs: Path, miniature: tuple[Path, Path]) -> None:
     """What is run has small parts and an optimizer for CPUs; the budget is that of the preset as it stands."""
     base, data = miniature
