@@ -18,8 +18,9 @@ class Pair:
     """One subject seen twice: in a reference picture and in a target photo.
 
     `ref_rgb` and `tar_rgb` are (H, W, 3) uint8 sRGB, the masks (H, W) bool, 1 = subject. `scene_rgb` is the
-    target photo as it was before the subject was put in, where that is known (synthesised pairs), else None; `light`
-    (4,) is the target's, three gains and an exponent, likewise. `provenance` tells source, licence, permission and
+    target photo as it was before the subject was put in (of an instruction pair: `src_rgb` without the named thing),
+    where that is known (synthesised pairs), else None; `light` (4,) is the target's, three gains and an exponent,
+    likewise. `provenance` tells source, licence, permission and
     tools, as text or JSON.
 
     An instruction pair has a photo before the edit besides, `src_rgb`: `prompt` says what is to be done to it, `task`

@@ -168,6 +168,7 @@ def _make_instruction(
         ref_mask=scene.ref_mask,
         tar_rgb=scene.target,
         tar_mask=scene.region,
+        scene_rgb=scene.emptied,
         light=scene.light,
         provenance=Provenance(
             _join_rights(thing.source, scene.rights),
@@ -235,18 +236,23 @@ def repose(pair: Pair, mask: np.ndarray, rng: np.random.Generator) -> Pair:
     """Show the pair's subject in the pose in which the reference is placed under `mask` (H, W) bool.
 
     A loose mask or a box leaves the pose open; a target in another pose than the placed one then teaches nothing
-    but blur. Light and scene stay; the subject stands before everything, whole and without a shadow. Raises
-    `DataError` for a pair that does not know its scene and light.
+    but blur. Light and scene stay; the subject stands before everything, whole and without a shadow. An instruction
+    pair keeps its photo outside the mask, and its region is still what the named thing and the new one cover; where a
+    thing is removed nothing is placed, and the pair comes back as it is. Raises `DataError` for a pair that does not
+    know its scene and light.
     """
+    if pair.task == "remove":
+        return pair
     if pair.scene_rgb is None or pair.light is None:
         raise DataError(f"{pair.id}: scene and light are unknown", hint="only synthesised pairs know them")
     colours, cover = place_reference(pair.ref_rgb, pair.ref_mask, mask)
     weight = (cover * mask)[..., None]
     lit = apply_light(colours / 255 * get_shading(mask.shape[0], *sample_shading(rng)), pair.light)
-    composite = pair.scene_rgb / 255 * (1 - weight) + lit * weight
-    return replace(
-        pair, prompt=show_whole(pair.prompt), tar_rgb=_to_uint8(composite), tar_mask=weight[..., 0] > 0.5
-    )
+    composite, placed = pair.scene_rgb / 255 * (1 - weight) + lit * weight, weight[..., 0] > 0.5
+    if pair.src_rgb is None or pair.src_mask is None:
+        return replace(pair, prompt=show_whole(pair.prompt), tar_rgb=_to_uint8(composite), tar_mask=placed)
+    target = np.where(mask[..., None], _to_uint8(composite), pair.src_rgb)
+    return replace(pair, tar_rgb=target, tar_mask=placed | (pair.src_mask & mask))
 
 
 def _get_provenance(subject: Subject, scene: Rights, around: Surroundings, hidden: float) -> Provenance:

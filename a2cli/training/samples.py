@@ -41,13 +41,13 @@ def make_sample(
     `masked`, with `start` also what the flow starts from) and (S, S, 3) (`reference`), `mask` (h, w) bool, `weight`
     (N,) float32, how much each token counts in the loss, `region` (N,) float32 in [0, 1], the share of each token that
     is to change, prompt, category, stage, and the IoU of mask and fine mask. Of an instruction pair the photo is the
-    source, and its sentence the prompt; its reference comes without a scene to repose it in.
+    source, and its sentence the prompt.
     """
     data, rng = config.data, np.random.default_rng([config.seed, 11, sample])
     stage = sample_stage(step, config.steps, config.mats, rng)
     mask = _get_mask(pair.tar_mask, stage, rng, config.rough)
     iou = get_iou(pair.tar_mask, mask)
-    if stage != "fine" and rng.random() < data.repose and pair.src_rgb is None:
+    if stage != "fine" and rng.random() < data.repose:
         pair = repose(pair, mask, rng)
     context = float(rng.uniform(*data.context))
     prepared = prepare_edit(

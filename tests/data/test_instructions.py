@@ -28,8 +28,10 @@ from a2cli.data.photos import is_held_out
 from a2cli.data.provenance import parse_provenance
 from a2cli.data.records import Pair
 from a2cli.data.source import SourceConfig, SynthSource
-from a2cli.data.synth import SynthConfig, get_category, get_source, synthesise
+from a2cli.data.synth import SynthConfig, get_category, get_source, repose, synthesise
 from a2cli.data.taxonomy import CATEGORIES
+from a2cli.images.align import place_reference
+from a2cli.masks.augment import box_of
 
 SMALL = SynthConfig(size=64, instructions=1.0)
 GLYPH = "Noto Color Emoji "
@@ -94,6 +96,38 @@ def test_the_mask_is_that_of_the_layers() -> None:
         assert pair.src_rgb is not None
         near = grow(pair.tar_mask, 12)
         assert np.array_equal(pair.src_rgb[~near], pair.tar_rgb[~near])
+
+
+@needs_font
+def test_the_scene_is_the_photo_without_the_named_thing() -> None:
+    for pair in make_pairs()[:24]:
+        assert pair.scene_rgb is not None and pair.src_rgb is not None and pair.src_mask is not None
+        far = ~grow(pair.src_mask, 12)
+        assert np.array_equal(pair.scene_rgb[far], pair.src_rgb[far])
+        assert (pair.scene_rgb[pair.src_mask] != pair.src_rgb[pair.src_mask]).mean() > 0.3
+        assert np.array_equal(pair.scene_rgb, pair.tar_rgb) == (pair.task == "remove")
+
+
+@needs_font
+def test_a_reposed_pair_shows_the_new_thing_where_the_reference_is_placed() -> None:
+    tasks: Counter[str] = Counter()
+    for number, pair in enumerate(make_pairs()[:24]):
+        assert pair.src_rgb is not None and pair.src_mask is not None and pair.scene_rgb is not None
+        box = box_of(pair.tar_mask)
+        posed = repose(pair, box, np.random.default_rng(number))
+        tasks[pair.task] += 1
+        if pair.task == "remove":  # nothing is placed
+            assert posed is pair
+            continue
+        cover = place_reference(pair.ref_rgb, pair.ref_mask, box)[1] * box
+        assert np.array_equal(posed.tar_mask, (cover > 0.5) | pair.src_mask)
+        assert np.array_equal(posed.tar_rgb[~box], pair.src_rgb[~box])
+        bare = box & (cover == 0)
+        assert np.array_equal(posed.tar_rgb[bare], pair.scene_rgb[bare])  # the named thing is gone there
+        assert (posed.tar_rgb[cover > 0.5] != pair.scene_rgb[cover > 0.5]).any(axis=-1).mean() > 0.8
+        for name in ("ref_rgb", "src_rgb", "src_mask", "prompt", "keyword"):
+            assert getattr(posed, name) is getattr(pair, name)
+    assert set(tasks) == set(TASKS)
 
 
 @needs_font

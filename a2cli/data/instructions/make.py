@@ -40,14 +40,16 @@ class InstructionScene:
     """All that a pair of a source and an edited photo shows, (S, S, 3) uint8 and (S, S) bool.
 
     `named` is what can be seen in the source of the thing the sentence names, `region` where source and target differ:
-    that and what takes its place. `reference` shows the new thing under `ref_mask`; where a thing is removed it is the
-    target itself, under `region`. `rights` are those of every picture in it.
+    that and what takes its place. `emptied` is the source without the named thing. `reference` shows the new thing
+    under `ref_mask`; where a thing is removed it is the target itself, under `region`. `rights` are those of every
+    picture in it.
     """
 
     instruction: Instruction
     thing: Thing
     source: np.ndarray
     target: np.ndarray
+    emptied: np.ndarray
     reference: np.ndarray
     ref_mask: np.ndarray
     named: np.ndarray
@@ -92,11 +94,13 @@ def draw_instruction(
         layer, words = _fit(new, thing.layer, rng), get_other_noun(new.label, piece=new.piece)
 
     layers = [t.layer for t in things]
-    without = [*layers[:chosen], *([layer] if layer is not None else []), *layers[chosen + 1 :]]
+    others_only = [*layers[:chosen], *layers[chosen + 1 :]]
+    edited = [*layers[:chosen], *([layer] if layer is not None else []), *layers[chosen + 1 :]]
     named = get_visible(layers, chosen)
-    region = named if layer is None else named | get_visible(without, chosen)
-    source, target = (
-        _to_uint8(apply_light(_compose(ground, pile, shading), light)) for pile in (layers, without)
+    region = named if layer is None else named | get_visible(edited, chosen)
+    source, target, emptied = (
+        _to_uint8(apply_light(_compose(ground, pile, shading), light))
+        for pile in (layers, edited, others_only)
     )
     reference, ref_mask = (target, region) if new is None else _show(new, config.size, studio, rng)
     return InstructionScene(
@@ -104,6 +108,7 @@ def draw_instruction(
         thing=thing,
         source=source,
         target=target,
+        emptied=emptied,
         reference=reference,
         ref_mask=ref_mask,
         named=named,
