@@ -108,4 +108,5 @@ def _get_help_command(error: typer.TyperException) -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once, without a word
     raise SystemExit(EXIT_TERMINATED)

@@ -19,7 +19,7 @@ from a2cli.files import show_name
 from a2cli.images.encode import FORMAT_SUFFIXES
 
 MAGIC = re.compile(r"[*?\[]")
-MADE = re.compile(r"\.a2(-\d+)?\.png$", re.IGNORECASE)  # what an earlier run has put beside its photos
+MADE = re.compile(r"\.(a2(-\d+)?|mask)\.png$", re.IGNORECASE)  # results and picked masks, beside their photos
 log = logging.getLogger(__name__)
 
 
@@ -57,8 +57,9 @@ def is_pattern(name: str) -> bool:
 def find_photos(names: Iterable[str], others: Iterable[str | None]) -> list[Group]:
     """Every photo that the words of a command line name, each once, in their order.
 
-    Folders are searched to the bottom, hidden files and outputs `*.a2.png` left out, and so are the folders `others`:
-    of masks, references and outputs. Raises `ConfigError` for a folder or a pattern without a picture.
+    Folders are searched to the bottom, hidden files, outputs `*.a2.png` and picked masks `*.mask.png` left out, and so
+    are the folders `others`: of masks, references and outputs. Raises `ConfigError` for a folder or a pattern without a
+    picture.
     """
     skipped = {os.path.realpath(folder) for folder in others if folder and os.path.isdir(folder)}
     groups: list[Group] = []
@@ -106,7 +107,9 @@ def _search(root: str, skipped: set[str]) -> Group:
     if not group.names and not group.refused:
         raise ConfigError(
             f"{show_name(root)}: no pictures in this folder",
-            hint="name the folder with the photos" if not made else "all are outputs of an earlier run",
+            hint="name the folder with the photos"
+            if not made
+            else "all are outputs or masks of earlier runs",
         )
     return group
 
@@ -150,4 +153,4 @@ def _expand(pattern: str, skipped: set[str]) -> Group:
 
 def _tell_of_made(where: str, count: int) -> None:
     if count:
-        log.warning("%s: outputs of an earlier run are left out: %d", show_name(where), count)
+        log.warning("%s: outputs and masks of earlier runs are left out: %d", show_name(where), count)

@@ -28,7 +28,9 @@ class Photos:
         if config.batch.manifest is not None:
             self.manifest = Manifest(config.batch, stdin, allow_urls=config.allow_urls)
             if made := self.manifest.count_made():
-                log.warning("%s: outputs of an earlier run are left out: %d", self.manifest.shown, made)
+                log.warning(
+                    "%s: outputs and masks of earlier runs are left out: %d", self.manifest.shown, made
+                )
             return
         names = config.sources or ((config.mask,) if config.mask else ())
         masks = config.mask if config.sources else None

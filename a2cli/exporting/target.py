@@ -57,12 +57,22 @@ def is_finished(folder: Path, fingerprint: str) -> bool:
 
 
 def get_fingerprint(config: ExportConfig, adapter_hash: str) -> str:
-    """Digest of all that an export is made from: adapter, settings, the files they name, a2's version."""
+    """Digest of all that an export is made from: adapter, settings, the files they name, a2's version.
+
+    Of a folder, which may hold gigabytes, its files' names, sizes and times stand for their bytes.
+    """
     settings = {name: value for name, value in asdict(config).items() if name not in _ELSEWHERE}
     named = [value for value in (config.ref, config.ref_mask, config.photo, config.mask) if value]
     inputs = {name: _hash_file(Path(name)) for name in named if Path(name).is_file()}
-    text = json.dumps([__version__, adapter_hash, settings, inputs], sort_keys=True)
+    folders = {name: list_folder(Path(name)) for name in (config.model, config.data) if name}
+    text = json.dumps([__version__, adapter_hash, settings, inputs, folders], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def list_folder(folder: Path) -> list[tuple[str, int, int]]:
+    """Path inside, size and time of change (ns) of every file below a folder; nothing where there is none."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
 
 
 def hash_files(folder: Path) -> dict[str, str]:

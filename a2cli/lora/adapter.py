@@ -46,7 +46,7 @@ class LoraAdapter:
         tensors: the parameters' values by their names. A reader sees the old folder or the new one. Raises
         CheckpointError naming a tensor that holds NaN, or when the disk refuses.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         for name, tensor in tensors.items():
             if not bool(tensor.isfinite().all()):
@@ -56,7 +56,8 @@ class LoraAdapter:
             inference, config.inference_mode = config.inference_mode, True
             config.save_pretrained(str(beside))
             config.inference_mode = inference
-            save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, beside / WEIGHTS)
+            weights = save({k: v.cpu().contiguous() for k, v in tensors.items()})
+            write_bytes(weights, beside / WEIGHTS, error=CheckpointError)
             text = json.dumps({"format": FORMAT, **origin}, indent=2) + "\n"
             write_bytes(text.encode(), beside / ORIGIN, error=CheckpointError)
 

@@ -24,12 +24,12 @@ def test_a_folder_is_searched_to_the_bottom_and_mirrored(caplog: pytest.LogCaptu
     touch(
         "p/b.jpg", "p/a.PNG", "p/.hidden.jpg", "p/.cache/c.jpg", "p/notes.txt", "p/a.a2.png", "p/a.a2-2.png"
     )
-    touch("p/deep/er/c.webp", "p/deep/a.cat.a2.png")
+    touch("p/deep/er/c.webp", "p/deep/a.cat.a2.png", "p/a.mask.png")
     with caplog.at_level(logging.WARNING):
         jobs = list_jobs("p/", out="out")
     assert [job.id for job in jobs] == ["p/a.PNG", "p/b.jpg", "p/deep/er/c.webp"]
     assert [job.out for job in jobs] == ["out/a.a2.png", "out/b.a2.png", "out/deep/er/c.a2.png"]
-    assert "left out: 3" in caplog.text
+    assert "left out: 4" in caplog.text
     assert list_outs("p") == ["p/a.a2.png", "p/b.a2.png", "p/deep/er/c.a2.png"]
     assert [job.id for job in list_jobs("./p/../p")] == [job.id for job in jobs]
 
@@ -45,7 +45,7 @@ def test_folders_of_masks_references_and_outputs_are_not_photos() -> None:
 
 
 def test_patterns_are_relative_to_the_folder_above_the_first_wildcard() -> None:
-    touch("p/x/1.jpg", "p/y/1.jpg", "p/y/z/2.jpg", "p/y/z/2.a2.png", "p/y/3.txt")
+    touch("p/x/1.jpg", "p/y/1.jpg", "p/y/z/2.jpg", "p/y/z/2.a2.png", "p/y/z/2.mask.png", "p/y/3.txt")
     assert list_outs("p/**/*", out="o") == ["o/x/1.a2.png", "o/y/1.a2.png", "o/y/z/2.a2.png"]
     assert list_outs("p/*/1.jpg", out="o") == ["o/x/1.a2.png", "o/y/1.a2.png"]
     assert list_outs("p/y/z/*.a2.png", out="o") == ["o/2.a2.a2.png"]  # asked for by name
@@ -67,7 +67,7 @@ def test_nothing_to_edit_is_told_at_once() -> None:
     touch("done/a.a2.png")
     with pytest.raises(ConfigError, match="no pictures in this folder"):
         plan("empty")
-    with pytest.raises(ConfigError, match="outputs of an earlier run"):
+    with pytest.raises(ConfigError, match="outputs or masks of earlier runs"):
         plan("done")
 
 

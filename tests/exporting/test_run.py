@@ -18,7 +18,7 @@ from a2cli.cli import main
 from a2cli.config.export import ExportConfig
 from a2cli.errors import CheckpointError, ConfigError
 from a2cli.exporting.run import run_export
-from a2cli.exporting.target import RECORD, is_finished
+from a2cli.exporting.target import RECORD, get_fingerprint, is_finished
 
 ASSETS = Path(__file__).parents[2] / "a2cli" / "assets"
 Run = Callable[..., Done]
@@ -109,6 +109,22 @@ def test_only_an_export_is_replaced_and_comes_out_the_same(run: Run, style: Path
     assert (
         one == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} and "style.safetensors" in one
     )
+
+
+def test_another_base_or_data_set_in_the_same_place_is_another_export(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("model", "data")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "weights").write_bytes(b"one")
+    config = ExportConfig("nano", "peft", "out", **{name: str(folder) for name, folder in folders.items()})
+    seen = {get_fingerprint(config, "adapter")}
+    for folder in folders.values():
+        (folder / "weights").write_bytes(b"other")
+        seen.add(get_fingerprint(config, "adapter"))
+        (folder / "more").touch()
+        seen.add(get_fingerprint(config, "adapter"))
+    assert len(seen) == 5
+    assert get_fingerprint(config, "adapter") in seen and get_fingerprint(config, "other") not in seen
 
 
 def test_what_fails_leaves_the_old_export(

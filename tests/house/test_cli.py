@@ -223,6 +223,24 @@ def test_signals_end_a_command_with_their_exit_code(tmp_path: Path, number: int,
     assert stderr == b""
 
 
+def test_a_second_sigterm_ends_a_command_without_a_traceback() -> None:
+    slow = "import sys, time; sys.argv = ['a2', '--version']; from a2cli import cli\n"
+    slow += "def wait(*args, **kw):\n try: print('up', flush=True); time.sleep(60)\n"
+    slow += " finally: print('down', flush=True); time.sleep(60)\ncli.app = wait\ncli.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        for said in ("up", "down"):
+            assert process.stdout.readline() == f"{said}\n"
+            process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, stderr) == (-signal.SIGTERM, "")
+
+
 @pytest.mark.slow
 def test_help_takes_a_fraction_of_importing_the_frameworks() -> None:
     def measure(*command: str) -> float:

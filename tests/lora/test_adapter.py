@@ -68,6 +68,7 @@ def test_loading_gives_back_every_bit(saved: tuple[Path, torch.Tensor]) -> None:
     load_lora(flux, folder, base_hash=BASE)
     assert torch.equal(run(flux), answer) and is_lora(folder)
     assert not any(p.requires_grad for p in flux.parameters())
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # the weights are no more private
 
 
 def test_damage_and_strangers_are_refused_by_name(saved: tuple[Path, torch.Tensor], tmp_path: Path) -> None:
