@@ -161,6 +161,7 @@ def test_a_sentence_about_the_whole_picture_is_refused_unless_told_where(studio:
     prompt = ("--prompt", "blur the photo")
     done = studio.edit(studio.photo, *prompt, "-o", "out.png")
     refuse(done, "seen as a global edit: the sentence is about the whole picture")
+    assert "give --mask, or name one thing in the prompt" in done.stderr and "--threshold" not in done.stderr
     assert studio.edit(studio.photo, *prompt, "--mask", BOX, "-o", "out.png").code == 0
     done = studio.edit(studio.photo, *prompt, "--keyword", "photo", "--threshold", "0.5", "-o", "out.png")
     assert done.code == 0 and "from 'photo'" in done.stderr
