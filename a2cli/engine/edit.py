@@ -271,11 +271,10 @@ def _localize(config: EditConfig, pipeline: EditPipeline, inputs: Inputs, note: 
     if found.unread:
         log.warning("%s: %s lies behind what the model reads of the prompt", show_name(inputs.name), words)
     if found.diffuse:
-        # Where all was found no threshold makes it less.
-        other = "give --mask, --keyword with the words that name the thing, or --threshold"
+        hint = "give --mask, or --keyword with the words that name the thing"
         raise DataError(
             f"{show_name(inputs.name)}: seen as a global edit: {found.reason} ({words}, by {found.way})",
-            hint="give --mask, or name one thing in the prompt" if found.share == 1 else other,
+            hint=hint if found.share == 1 else f"{hint}, or --threshold",  # of all, no threshold makes less
         )
     if note:
         percent = f"{100 * found.share:.1f}" if found.share >= LEAST_SHOWN else "under 0.1"

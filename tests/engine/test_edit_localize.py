@@ -89,7 +89,7 @@ def test_a_prompt_about_everything_is_refused_with_its_map(studio: Studio) -> No
     refuse(
         done, "photo.png: seen as a global edit: the attention is the same everywhere ('cup', by attention)"
     )
-    assert "give --mask, --keyword" in done.stderr
+    assert "that name the thing, or --threshold" in done.stderr
     assert studio.list_files() == sorted([*before, "map.png"])
     assert not read_pixels(studio.folder / "map.png").any()
 
@@ -161,7 +161,7 @@ def test_a_sentence_about_the_whole_picture_is_refused_unless_told_where(studio:
     prompt = ("--prompt", "blur the photo")
     done = studio.edit(studio.photo, *prompt, "-o", "out.png")
     refuse(done, "seen as a global edit: the sentence is about the whole picture")
-    assert "give --mask, or name one thing in the prompt" in done.stderr and "--threshold" not in done.stderr
+    assert "give --mask, or --keyword with" in done.stderr and "--threshold" not in done.stderr
     assert studio.edit(studio.photo, *prompt, "--mask", BOX, "-o", "out.png").code == 0
     done = studio.edit(studio.photo, *prompt, "--keyword", "photo", "--threshold", "0.5", "-o", "out.png")
     assert done.code == 0 and "from 'photo'" in done.stderr
