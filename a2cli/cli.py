@@ -108,5 +108,5 @@ def _get_help_command(error: typer.TyperException) -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once, without a word
+    signal.signal(number, lambda *_: os._exit(EXIT_TERMINATED))  # a second one, at once and without a word
     raise SystemExit(EXIT_TERMINATED)

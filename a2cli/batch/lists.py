@@ -19,7 +19,8 @@ from a2cli.files import show_name
 from a2cli.images.encode import FORMAT_SUFFIXES
 
 MAGIC = re.compile(r"[*?\[]")
-MADE = re.compile(r"\.(a2(-\d+)?|mask)\.png$", re.IGNORECASE)  # results and picked masks, beside their photos
+MADE = re.compile(r"\.a2(-\d+)?\.png$", re.IGNORECASE)  # what an earlier run has put beside its photos
+PICKED = re.compile(r"\.mask\.png$", re.IGNORECASE)  # what `--pick` has; a photo may be called so as well
 log = logging.getLogger(__name__)
 
 
@@ -57,9 +58,9 @@ def is_pattern(name: str) -> bool:
 def find_photos(names: Iterable[str], others: Iterable[str | None]) -> list[Group]:
     """Every photo that the words of a command line name, each once, in their order.
 
-    Folders are searched to the bottom, hidden files, outputs `*.a2.png` and picked masks `*.mask.png` left out, and so
-    are the folders `others`: of masks, references and outputs. Raises `ConfigError` for a folder or a pattern without a
-    picture.
+    Folders are searched to the bottom, hidden files, outputs `*.a2.png` and, beside their photo, picked masks
+    `*.mask.png` left out, and so are the folders `others`: of masks, references and outputs. Raises `ConfigError` for a
+    folder or a pattern without a picture.
     """
     skipped = {os.path.realpath(folder) for folder in others if folder and os.path.isdir(folder)}
     groups: list[Group] = []
@@ -100,7 +101,7 @@ def _search(root: str, skipped: set[str]) -> Group:
         )
         below = os.path.relpath(folder, root)
         pictures = [f for f in files if is_picture(f)]
-        photos = sorted(f for f in pictures if not MADE.search(f))
+        photos = sorted(drop_made(pictures))
         made += len(pictures) - len(photos)
         group.names += photos if below == "." else [os.path.join(below, f) for f in photos]
     _tell_of_made(root, made)
@@ -112,6 +113,13 @@ def _search(root: str, skipped: set[str]) -> Group:
             else "all are outputs or masks of earlier runs",
         )
     return group
+
+
+def drop_made(paths: list[str]) -> list[str]:
+    """The paths without outputs of earlier runs, and without masks whose photo is among them."""
+    paths = [path for path in paths if not MADE.search(path)]
+    stems = {os.path.splitext(path)[0] for path in paths}
+    return [path for path in paths if not PICKED.search(path) or PICKED.sub("", path) not in stems]
 
 
 def is_picture(name: str) -> bool:
@@ -138,7 +146,7 @@ def _expand(pattern: str, skipped: set[str]) -> Group:
     ]
     if aside:
         found = [path for path in found if not is_aside(os.path.dirname(path))]
-    photos = found if MADE.search(pattern) else [path for path in found if not MADE.search(path)]
+    photos = found if MADE.search(pattern) or PICKED.search(pattern) else drop_made(found)
     _tell_of_made(pattern, len(found) - len(photos))
     if not photos:
         raise ConfigError(

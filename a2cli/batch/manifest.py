@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from a2cli.batch.job import Item, Refusal
-from a2cli.batch.lists import MADE, get_id
+from a2cli.batch.lists import MADE, PICKED, get_id
 from a2cli.batch.locks import FOLDER
 from a2cli.batch.store import FAILURES, RESULTS
 from a2cli.config.batch import BatchConfig
@@ -25,6 +26,7 @@ RECORDS = (RESULTS, FAILURES, FOLDER)
 MAX_BYTES = 1 << 28
 MAX_LINE = 1 << 20
 BOM = b"\xef\xbb\xbf"
+MAYBE_MADE = re.compile(rb"\.(a2|mask)", re.IGNORECASE)  # no other list need be searched for what was made
 PIPE_HINT = "a path inside the manifest's folder; or pipe plain paths in, as find prints them: --manifest -"
 
 
@@ -49,7 +51,7 @@ class Manifest:
         data = stdin() if config.manifest == "-" else _load(config.manifest)
         self._data = data.removeprefix(BOM)
         self._check()
-        self._stems = self._list_stems() if b".a2" in self._data else frozenset()
+        self._stems = self._list_stems() if MAYBE_MADE.search(self._data) else frozenset()
 
     def __iter__(self) -> Iterator[Item | Refusal]:
         for number, line in self._list_lines():
@@ -59,7 +61,7 @@ class Manifest:
                 yield self._parse_path(number, path)
 
     def count_made(self) -> int:
-        """How many plain paths are left out: outputs `*.a2.png` whose photo is in the list as well."""
+        """How many plain paths are left out: outputs `*.a2.png` and masks `*.mask.png` with their photo in the list."""
         if not self._stems:
             return 0
         lines = (line for _, line in self._list_lines() if not self._is_record(line))
@@ -100,10 +102,13 @@ class Manifest:
         return frozenset(hash(os.path.splitext(path)[0]) for path in paths if not MADE.search(path))
 
     def _is_made(self, path: str) -> bool:
-        stem = MADE.sub("", path)
-        if stem == path or not self._stems:
+        if not self._stems:
             return False
-        return hash(stem) in self._stems or hash(os.path.splitext(stem)[0]) in self._stems
+        stem = MADE.sub("", path)
+        if stem != path:
+            return hash(stem) in self._stems or hash(os.path.splitext(stem)[0]) in self._stems
+        stem = PICKED.sub("", path)
+        return stem != path and hash(stem) in self._stems
 
     def _parse_path(self, number: int, path: str) -> Item | Refusal:
         path = "./-" if path == "-" else path

@@ -8,8 +8,7 @@ from pathlib import Path
 from a2cli.exporting.card import Written, get_base_lines, get_parts_left_out, tell_limits
 from a2cli.exporting.peft_folders import build_config
 from a2cli.exporting.source import Source
-from a2cli.exporting.target import write_tensors
-from a2cli.mot.folder import convert_tensors
+from a2cli.mot.folder import convert_tensors, write_tensors
 
 FILE = "pytorch_lora_weights.safetensors"
 PREFIX = "transformer"

@@ -18,8 +18,7 @@ from a2cli.errors import CheckpointError
 from a2cli.exporting.card import Written, tell_limits
 from a2cli.exporting.deltas import LowRank
 from a2cli.exporting.source import EMBEDDED, Source
-from a2cli.exporting.target import write_tensors
-from a2cli.mot.folder import convert_tensors
+from a2cli.mot.folder import convert_tensors, write_tensors
 
 # What one linear of the original holds of a block's, in its order of output rows.
 DOUBLE: dict[str, tuple[str, ...]] = {

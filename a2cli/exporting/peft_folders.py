@@ -13,10 +13,9 @@ from a2cli.errors import CheckpointError
 from a2cli.exporting.card import Written, get_base_lines, tell_limits
 from a2cli.exporting.deltas import LowRank, get_expert_gates, truncate
 from a2cli.exporting.source import Origin, Source, is_hub_id
-from a2cli.exporting.target import write_tensors
 from a2cli.files import write_bytes
 from a2cli.lora.adapter import FORMAT, ORIGIN, WEIGHTS
-from a2cli.mot.folder import convert_tensors
+from a2cli.mot.folder import convert_tensors, write_tensors
 
 FROZEN = "merge"
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import stat
+from contextlib import suppress
 from dataclasses import asdict
+from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from a2cli import __version__
-from a2cli.config.export import ExportConfig
+from a2cli.config.export import SYNTH, ExportConfig
 from a2cli.errors import ConfigError
 from a2cli.files import show_name
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 RECORD = "a2_export.json"
 FORMAT = "a2-export"
@@ -59,36 +58,41 @@ def is_finished(folder: Path, fingerprint: str) -> bool:
 def get_fingerprint(config: ExportConfig, adapter_hash: str) -> str:
     """Digest of all that an export is made from: adapter, settings, the files they name, a2's version.
 
-    Of a folder, which may hold gigabytes, its files' names, sizes and times stand for their bytes.
+    Of models and data sets, which may hold gigabytes, the files' names, sizes and times stand for their bytes.
     """
     settings = {name: value for name, value in asdict(config).items() if name not in _ELSEWHERE}
     named = [value for value in (config.ref, config.ref_mask, config.photo, config.mask) if value]
     inputs = {name: _hash_file(Path(name)) for name in named if Path(name).is_file()}
-    folders = {name: list_folder(Path(name)) for name in (config.model, config.data) if name}
-    text = json.dumps([__version__, adapter_hash, settings, inputs, folders], sort_keys=True)
+    data = None if config.data == SYNTH else config.data
+    found = {name: list_files(name, beside=config.out) for name in (config.model, data) if name}
+    text = json.dumps([__version__, adapter_hash, settings, inputs, found], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def list_folder(folder: Path) -> list[tuple[str, int, int]]:
-    """Path inside, size and time of change (ns) of every file below a folder; nothing where there is none."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+def list_files(name: str, *, beside: str) -> list[tuple[str, int, int]]:
+    """Path, size and time of change (ns) of the files that a folder, a file or a pattern names, sorted by path.
+
+    Without those of the folder `beside`, which the export itself makes, and those that cannot be looked at.
+    """
+    place, out = Path(name).expanduser().absolute(), Path(beside).expanduser().absolute()
+    if place.is_dir():
+        links = (part for part in place.glob("*") if part.is_symlink())  # rglob goes through none
+        paths = {*place.rglob("*"), *(path for link in links for path in link.rglob("*"))}
+    else:
+        paths = {Path(path) for path in glob(str(place), recursive=True)}
+    found = []
+    for path in sorted(path for path in paths if not path.is_relative_to(out)):
+        with suppress(OSError):
+            about = path.stat()
+            if stat.S_ISREG(about.st_mode):
+                found.append((str(path), about.st_size, about.st_mtime_ns))
+    return found
 
 
 def hash_files(folder: Path) -> dict[str, str]:
     """sha256 of every file of an export but its record, by its path inside."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
     return {str(p.relative_to(folder)): _hash_file(p) for p in files}
-
-
-def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file with the mode of any other new file, which safetensors itself makes private."""
-    from safetensors.torch import save_file
-
-    path.touch()
-    mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata=metadata)
-    path.chmod(mode)
 
 
 def _hash_file(path: Path) -> str:

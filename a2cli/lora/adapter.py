@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from a2cli.errors import CheckpointError, ConfigError
 from a2cli.files import PICKLE_SUFFIXES, replace_folder, write_bytes
 from a2cli.lora.config import LoraConfig
-from a2cli.mot.folder import read_tensors
+from a2cli.mot.folder import read_tensors, write_tensors
 from a2cli.mot.inject import is_target
 from a2cli.mot.state import copy_state
 from a2cli.types import BlockSpec
@@ -46,8 +46,6 @@ class LoraAdapter:
         tensors: the parameters' values by their names. A reader sees the old folder or the new one. Raises
         CheckpointError naming a tensor that holds NaN, or when the disk refuses.
         """
-        from safetensors.torch import save
-
         for name, tensor in tensors.items():
             if not bool(tensor.isfinite().all()):
                 raise CheckpointError(f"tensor {name} holds NaN or infinite values; not saved")
@@ -56,8 +54,7 @@ class LoraAdapter:
             inference, config.inference_mode = config.inference_mode, True
             config.save_pretrained(str(beside))
             config.inference_mode = inference
-            weights = save({k: v.cpu().contiguous() for k, v in tensors.items()})
-            write_bytes(weights, beside / WEIGHTS, error=CheckpointError)
+            write_tensors({k: v.cpu().contiguous() for k, v in tensors.items()}, beside / WEIGHTS)
             text = json.dumps({"format": FORMAT, **origin}, indent=2) + "\n"
             write_bytes(text.encode(), beside / ORIGIN, error=CheckpointError)
 

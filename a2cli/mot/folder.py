@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 from a2cli.errors import A2Error, CheckpointError
@@ -61,6 +61,14 @@ def write_folder(folder: Path, tensors: Mapping[str, Tensor], text: str, card: s
     make_folder(folder, error=CheckpointError)
     for name, data in ((WEIGHTS, weights), (CONFIG, text.encode()), (CARD, card.encode())):
         write_bytes(data, folder / name, error=CheckpointError)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file with the mode of any other new file, which safetensors itself makes private."""
+    path.touch()
+    mode = path.stat().st_mode
+    save_file(dict(tensors), path, metadata=metadata)
+    path.chmod(mode)
 
 
 def find_weights(folder: Path) -> Path:

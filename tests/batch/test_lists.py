@@ -24,13 +24,15 @@ def test_a_folder_is_searched_to_the_bottom_and_mirrored(caplog: pytest.LogCaptu
     touch(
         "p/b.jpg", "p/a.PNG", "p/.hidden.jpg", "p/.cache/c.jpg", "p/notes.txt", "p/a.a2.png", "p/a.a2-2.png"
     )
-    touch("p/deep/er/c.webp", "p/deep/a.cat.a2.png", "p/a.mask.png")
+    touch("p/deep/er/c.webp", "p/deep/a.cat.a2.png", "p/a.mask.png", "p/deep/venice.mask.png")
     with caplog.at_level(logging.WARNING):
         jobs = list_jobs("p/", out="out")
-    assert [job.id for job in jobs] == ["p/a.PNG", "p/b.jpg", "p/deep/er/c.webp"]
-    assert [job.out for job in jobs] == ["out/a.a2.png", "out/b.a2.png", "out/deep/er/c.a2.png"]
+    photos = ["p/a.PNG", "p/b.jpg", "p/deep/venice.mask.png", "p/deep/er/c.webp"]
+    assert [job.id for job in jobs] == photos  # a mask is one beside its photo
+    outs = ["a.a2.png", "b.a2.png", "deep/venice.mask.a2.png", "deep/er/c.a2.png"]
+    assert [job.out for job in jobs] == [f"out/{out}" for out in outs]
     assert "left out: 4" in caplog.text
-    assert list_outs("p") == ["p/a.a2.png", "p/b.a2.png", "p/deep/er/c.a2.png"]
+    assert list_outs("p") == [f"p/{out}" for out in outs]
     assert [job.id for job in list_jobs("./p/../p")] == [job.id for job in jobs]
 
 

@@ -236,11 +236,18 @@ def test_a_list_leaves_out_what_an_earlier_run_made_of_it(caplog: pytest.LogCapt
         "c.a2-2.png",
         "c.png",
         "alone.a2.png",
+        "b.mask.png",
+        "B.MASK.PNG",
+        "b.v2.mask.png",
     ]
     with caplog.at_level(logging.WARNING):
         jobs = list_jobs(manifest="-", stdin="\n".join(names).encode())
-    assert [job.source for job in jobs] == ["a.png", "b.png", "c.png", "alone.a2.png"]
-    assert "left out: 4" in caplog.text
+    assert [job.source for job in jobs] == [
+        *("a.png", "b.png", "c.png", "alone.a2.png"),
+        *("B.MASK.PNG", "b.v2.mask.png"),  # of no photo in the list
+    ]
+    assert "left out: 5" in caplog.text
+    assert len(list_jobs(manifest="-", stdin=b"a.jpg\na.mask.png\n")) == 1
 
 
 def test_two_lines_never_write_one_file() -> None:

@@ -111,20 +111,35 @@ def test_only_an_export_is_replaced_and_comes_out_the_same(run: Run, style: Path
     )
 
 
-def test_another_base_or_data_set_in_the_same_place_is_another_export(tmp_path: Path) -> None:
-    folders = {name: tmp_path / name for name in ("model", "data")}
-    for folder in folders.values():
-        folder.mkdir()
-        (folder / "weights").write_bytes(b"one")
-    config = ExportConfig("nano", "peft", "out", **{name: str(folder) for name, folder in folders.items()})
-    seen = {get_fingerprint(config, "adapter")}
-    for folder in folders.values():
-        (folder / "weights").write_bytes(b"other")
-        seen.add(get_fingerprint(config, "adapter"))
-        (folder / "more").touch()
-        seen.add(get_fingerprint(config, "adapter"))
-    assert len(seen) == 5
-    assert get_fingerprint(config, "adapter") in seen and get_fingerprint(config, "other") not in seen
+def test_another_base_or_data_set_in_the_same_place_is_another_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("model", "data", "elsewhere", "synth"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_bytes(b"one")
+    (tmp_path / "model" / "link").symlink_to(tmp_path / "elsewhere")
+
+    def look(**changes: str) -> str:
+        config = ExportConfig(
+            "nano", "peft", **{"out": "model/out", "model": "~/model", "data": "data", **changes}
+        )
+        return get_fingerprint(config, "adapter")
+
+    seen = {look(), look(data="data/*"), look(data="data/weights")}
+    for folder in ("model", "elsewhere", "data"):
+        (tmp_path / folder / "weights").write_bytes(b"other")
+        seen.add(look())
+    seen |= {look(data="data/*"), look(data="data/weights")}
+    assert len(seen) == 8  # each change seen, by each name
+    (tmp_path / "model" / "out").mkdir()
+    (tmp_path / "model" / "out" / "made").touch()  # by the export itself
+    (tmp_path / "data" / "gone").symlink_to("nowhere")
+    assert look() in seen
+    before = look(data="synth")
+    (tmp_path / "synth" / "weights").write_bytes(b"other")  # the word means the pairs that a2 makes
+    assert look(data="synth") == before
 
 
 def test_what_fails_leaves_the_old_export(
