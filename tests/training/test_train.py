@@ -257,6 +257,28 @@ def test_repose_moves_targets_under_loose_masks_only(runs: Path) -> None:
     assert not any(moved["fine"]) and all(moved["loose"]), moved
 
 
+def test_repose_moves_what_a_sentence_puts_in_and_the_region_told(runs: Path) -> None:
+    """Of instruction pairs under loose masks too, unless the sentence puts nothing in; what the model sees stays."""
+    mapping = {**get_mapping("base", runs), "steps": 12}
+    synth = {"size": 64, "instructions": 1.0}
+    data = {**mapping["data"], "drop_prompt": 0.0, "context": [1.5, 1.5], "synth": synth}
+    batches = []
+    for share in (0.0, 1.0):
+        config = build(TrainConfig, {**mapping, "data": {**data, "repose": share}})
+        batches.append(get_batches(EditObjective(config)))
+    moved: dict[str, list[bool]] = {"fine": [], "remove": [], "loose": []}
+    for before, after in zip(*batches, strict=True):
+        assert before["prompt"] == after["prompt"] and torch.equal(before["mask"], after["mask"])
+        assert torch.equal(before["masked"], after["masked"]) and torch.equal(before["start"], after["start"])
+        for row, (stage, prompt) in enumerate(zip(before["stage"], before["prompt"], strict=True)):
+            removes = prompt.startswith(("remove", "delete", "take", "erase", "get rid"))
+            kind = "fine" if stage == "fine" else "remove" if removes else "loose"
+            changes = [not torch.equal(before[key][row], after[key][row]) for key in ("target", "region")]
+            assert not any(changes) or kind == "loose"
+            moved[kind].append(all(changes))
+    assert all(moved["loose"]) and len(moved["loose"]) > 4 and moved["fine"] and moved["remove"], moved
+
+
 def test_bfloat16_trains_and_its_latents_are_uncorrelated(runs: Path, tmp_path: Path) -> None:
     for kind in ("vae", "base"):
         mapping = {**get_mapping(kind, runs), "output_dir": str(tmp_path / kind), "precision": "bf16"}
