@@ -1,4 +1,4 @@
-"""A tiny model for a session, a folder of photos for a test; helpers of tests/engine and tests/images importable."""
+"""A folder of photos for a test; helpers of this folder importable."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "engine"), str(HERE.parent / "images")]
+sys.path.insert(0, str(HERE))
 
 if TYPE_CHECKING:
     from batches import Catalogue
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a nano with random weights, 1 + 1 blocks of width 64, 64 px."""
-    from edits import save_tiny
-
-    return save_tiny(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

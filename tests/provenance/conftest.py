@@ -1,4 +1,4 @@
-"""A tiny model, a folder with an edit's inputs, an edit made of them; helpers of tests/engine and tests/images."""
+"""A folder with an edit's inputs, an edit made of them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "engine"), str(HERE.parent / "images")]
+sys.path.insert(0, str(HERE))
 
 if TYPE_CHECKING:
     from a2cli.config.edit import EditConfig
     from a2cli.engine.edit import Editor
 
 Edit = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a nano with random weights, 1 + 1 blocks of width 64, 64 px."""
-    from edits import save_tiny
-
-    return save_tiny(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ import math
 import os
 import re
 import time
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from parsed import Parsed
 from PIL import Image
 
 from a2cli.config.load import dump_yaml
@@ -23,46 +22,15 @@ from a2cli.pages.plots import smooth
 from a2cli.training import report
 from a2cli.training.report import build_report, get_bands, get_series, load_metrics, load_usage
 
-VOID = {"meta", "img"}
 CATEGORIES = ("animals", "plants", "vehicles")
 Row = dict[str, Any]
 
 
-class Page(HTMLParser):
-    """A page's tags and texts; a tag that closes out of turn fails."""
+class Page(Parsed):
+    """A page by its path."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.source = path.read_text(encoding="utf-8")
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self.feed(self.source)
-        self.close()
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if data.strip():
-            self.texts.append((self.open[-1], data))
-
-    def get_texts(self, *tags: str) -> list[str]:
-        return [text for tag, text in self.texts if not tags or tag in tags]
-
-    def get_charts(self) -> dict[str, ET.Element]:
-        """Every svg by its title, parsed as XML."""
-        found = map(ET.fromstring, re.findall(r"<svg.*?</svg>", self.source, re.S))
-        return {chart.findtext("title") or "": chart for chart in found}
+        super().__init__(path.read_text(encoding="utf-8"))
 
     def get_tiles(self) -> dict[str, str]:
         return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", self.source))
