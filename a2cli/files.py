@@ -146,6 +146,12 @@ def replace_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(before, ignore_errors=True)
 
 
+def walk_folder(folder: Path) -> list[Path]:
+    """Everything below a folder, sorted; links right in it are gone through, as a hub's snapshot has them."""
+    links = (part for part in folder.glob("*") if part.is_symlink())  # rglob goes through none
+    return sorted({*folder.rglob("*"), *(path for link in links for path in link.rglob("*"))})
+
+
 def _get_reason(cause: Exception) -> str:
     return getattr(cause, "strerror", None) or str(cause)
 

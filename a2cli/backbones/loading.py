@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from a2cli.errors import BackboneError, CheckpointError
-from a2cli.files import PICKLE_SUFFIXES
+from a2cli.files import PICKLE_SUFFIXES, walk_folder
 
 _SUBFOLDERS = (
     "transformer",
@@ -77,8 +77,7 @@ def check_folder(folder: Path) -> None:
     """Refuse a model folder that holds pickled weights or asks for its own code; raises `BackboneError`."""
     if not folder.is_dir():
         raise BackboneError(f"{folder}: no such model folder")
-    links = (part for part in folder.iterdir() if part.is_symlink())  # rglob goes through none
-    for path in sorted({*folder.rglob("*"), *(path for link in links for path in link.rglob("*"))}):
+    for path in walk_folder(folder):
         if path.suffix.lower() in PICKLE_SUFFIXES:
             raise BackboneError(
                 f"{path}: pickled weights are never opened", hint="convert them to safetensors"

@@ -20,8 +20,7 @@ class Pair:
     `ref_rgb` and `tar_rgb` are (H, W, 3) uint8 sRGB, the masks (H, W) bool, 1 = subject. `scene_rgb` is the
     target photo as it was before the subject was put in (of an instruction pair: `src_rgb` without the named thing),
     where that is known (synthesised pairs), else None; `light` (4,) is the target's, three gains and an exponent,
-    likewise. `provenance` tells source, licence, permission and
-    tools, as text or JSON.
+    likewise. `provenance` tells source, licence, permission and tools, as text or JSON.
 
     An instruction pair has a photo before the edit besides, `src_rgb`: `prompt` says what is to be done to it, `task`
     which kind of edit that is, `keyword` the words of the prompt that name the thing, `src_mask` what can be seen of it

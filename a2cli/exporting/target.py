@@ -14,7 +14,7 @@ from typing import Any
 from a2cli import __version__
 from a2cli.config.export import SYNTH, ExportConfig
 from a2cli.errors import ConfigError
-from a2cli.files import show_name
+from a2cli.files import show_name, walk_folder
 
 RECORD = "a2_export.json"
 FORMAT = "a2-export"
@@ -75,13 +75,9 @@ def list_files(name: str, *, beside: str) -> list[tuple[str, int, int]]:
     Without those of the folder `beside`, which the export itself makes, and those that cannot be looked at.
     """
     place, out = Path(name).expanduser().absolute(), Path(beside).expanduser().absolute()
-    if place.is_dir():
-        links = (part for part in place.glob("*") if part.is_symlink())  # rglob goes through none
-        paths = {*place.rglob("*"), *(path for link in links for path in link.rglob("*"))}
-    else:
-        paths = {Path(path) for path in glob(str(place), recursive=True)}
+    paths = walk_folder(place) if place.is_dir() else sorted(map(Path, glob(str(place), recursive=True)))
     found = []
-    for path in sorted(path for path in paths if not path.is_relative_to(out)):
+    for path in (path for path in paths if not path.is_relative_to(out)):
         with suppress(OSError):
             about = path.stat()
             if stat.S_ISREG(about.st_mode):

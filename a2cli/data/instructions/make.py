@@ -95,13 +95,11 @@ def draw_instruction(
 
     layers = [t.layer for t in things]
     others_only = [*layers[:chosen], *layers[chosen + 1 :]]
-    edited = [*layers[:chosen], *([layer] if layer is not None else []), *layers[chosen + 1 :]]
+    edited = others_only if layer is None else [*layers[:chosen], layer, *layers[chosen + 1 :]]
     named = get_visible(layers, chosen)
     region = named if layer is None else named | get_visible(edited, chosen)
-    source, target, emptied = (
-        _to_uint8(apply_light(_compose(ground, pile, shading), light))
-        for pile in (layers, edited, others_only)
-    )
+    source, emptied = (_photograph(ground, pile, shading, light) for pile in (layers, others_only))
+    target = emptied if layer is None else _photograph(ground, edited, shading, light)
     reference, ref_mask = (target, region) if new is None else _show(new, config.size, studio, rng)
     return InstructionScene(
         instruction=build_instruction(task, name, rng, other=words, colour=colour),
@@ -170,6 +168,12 @@ def _show(
     view = warp_view(new.rgba, size, REFERENCE_VIEW, rng)
     colours, cover = view[..., :3], view[..., 3:]
     return _to_uint8(apply_light(colours + 1 - cover, light) * cover + 1 - cover), cover[..., 0] > 0.5
+
+
+def _photograph(
+    ground: np.ndarray, layers: list[np.ndarray], shading: np.ndarray, light: np.ndarray
+) -> np.ndarray:
+    return _to_uint8(apply_light(_compose(ground, layers, shading), light))
 
 
 def _compose(ground: np.ndarray, layers: list[np.ndarray], shading: np.ndarray) -> np.ndarray:
